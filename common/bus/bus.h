@@ -1,0 +1,74 @@
+// bus: one process's connection to the broker, and to the event log's feed. The only caller of ZeroMQ outside
+// the broker and the event log's own PUB socket.
+//
+// CURVE both ways; heartbeats, reconnecting and saying Ready again happen inside bus_next. A process may serve
+// a name, ask others, and follow the feed, all over this one handle. Not shared between threads.
+#pragma once
+
+#include "arena/arena.h"
+#include "bus_v1.pb-c.h"
+#include "message/message.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct bus bus_t;
+
+// Where and as whom. bus_config_from_env fills it; the process ends with a sentence when something is missing.
+struct bus_config {
+    const char *name;        // BUS_NAME: the name of this process's key in the registry
+    const char *broker;      // BUS_BROKER: tcp://host:port or ipc://path
+    const char *feed;        // BUS_FEED: the event log's PUB endpoint; NULL: do not follow
+    const char *keys;        // BUS_KEYS: folder with registry.zpl (public) and NAME.secret.zpl (0600)
+    const char *serves;      // service name to offer; NULL: client only
+    uint32_t credit;         // requests to hold at once
+};
+struct bus_config bus_config_from_env(const char *default_name);
+
+// Connect (never waits) and check the own key file against the registry. Never NULL: ends the process with a
+// sentence when a key is missing, readable by others, or not the registry's.
+bus_t *bus_connect(const struct bus_config *config);
+void bus_destroy(bus_t **bus_p);
+
+// What came in. Everything pointed to lives in the arena given to bus_next.
+struct incoming {
+    enum incoming_kind {
+        INCOMING_NOTHING,  // the time is up
+        INCOMING_STOP,     // SIGTERM or SIGINT: finish what is in hand
+        INCOMING_REQUEST,  // a command or query for the name we serve
+        INCOMING_REPLY,    // an answer to something we asked
+        INCOMING_FEED,     // the event log has published
+    } kind;
+    const Bus__V1__Request *request;
+    const Bus__V1__Reply *reply;
+    const uint8_t *body;       // of the request or the reply, or the Published message of the feed
+    size_t body_size;
+};
+
+// Wait at most timeout_ms (0: only look) for the next thing that came in; handles heartbeats, calendar and
+// reconnects on the way. Packets that are not canonical are dropped and counted. Stops are reported once per call
+// until the process ends.
+struct incoming bus_next(bus_t *bus, arena_t *arena, int timeout_ms);
+
+// Answer a request that was taken with bus_next. ticket and id are the request's.
+void bus_reply(bus_t *bus, uint64_t ticket, const char *id, Bus__V1__Reply__Status status, const char *reason,
+               const ProtobufCMessageDescriptor *type, const uint8_t *body, size_t body_size);
+
+// Ask a service; the answer comes by bus_next as INCOMING_REPLY with the same id, or never: ask again under the
+// same id. actor may be NULL: the process itself (role SERVICE).
+void bus_ask(bus_t *bus, const char *service, const char *id, const char *type, const actor_t *actor,
+             const char *correlation, uint32_t timeout_ms, const uint8_t *body, size_t body_size);
+
+// Take no new requests from now on (drain before stopping).
+void bus_drain(bus_t *bus);
+
+// Have we heard from the broker (and, where followed, the feed) within LIMIT_SILENCE_MS?
+bool bus_broker_alive(const bus_t *bus);
+bool bus_feed_alive(const bus_t *bus);
+bool bus_rehearsal(const bus_t *bus);  // the broker said this stack is a rehearsal
+
+// Wait for exactly one answer, for clients that do one thing at a time: asks, asks again under the same id every
+// LIMIT_RESEND_MS while UNAVAILABLE or silent, until timeout_ms is over. False: no answer in time.
+bool bus_call(bus_t *bus, arena_t *arena, const char *service, const char *id, const char *type,
+              const actor_t *actor, uint32_t timeout_ms, const uint8_t *body, size_t body_size,
+              struct incoming *ret);

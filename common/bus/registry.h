@@ -1,0 +1,48 @@
+// registry: which public keys exist, what each may serve, whom it may ask and for whom it may speak.
+//
+// registry.zpl (ZPL, zeromq RFC 4), one section a key:
+//     intake
+//         public = "40 characters of Z85"
+//         serves = "intake"                  names it may offer; "" none
+//         asks = "eventlog"                  names it may send requests to; "*" all
+//         feed = "yes"                       may follow the event log's feed
+//         speaks = "self"                    self: only as itself (role SERVICE)
+//                                            any: for any person; only in a rehearsal
+//                                            or roles, for example "CASE_OFFICER UNIT_HEAD" or "EDITOR:958935420"
+//         not_before = "2026-01-01T00:00:00Z"   optional, real clock
+//         not_after = "2027-01-01T00:00:00Z"    optional
+// A changed file is read again within a second; a removed key is refused from its next message on.
+#pragma once
+
+#include "bus_v1.pb-c.h"
+
+#include <stdbool.h>
+
+typedef struct registry registry_t;
+
+// One key's rights. Lives until the next registry_refresh.
+struct registered {
+    const char *name;
+    const char *public_key;  // Z85
+    const char *serves;
+    const char *asks;
+    const char *speaks;
+    bool feed;
+};
+
+// Read the file; ends the process with a sentence (file, section, what is wrong) when it is missing or malformed.
+registry_t *registry_load(const char *path, bool rehearsal);
+void registry_destroy(registry_t **registry_p);
+
+// Read the file again if it changed. A malformed new version is alarmed and the old one stays in force.
+void registry_refresh(registry_t *registry);
+
+// The entry of a key that is valid now, by public key or by name; NULL when there is none.
+const struct registered *registry_by_key(const registry_t *registry, const char *public_key);
+const struct registered *registry_by_name(const registry_t *registry, const char *name);
+
+bool registered_serves(const struct registered *key, const char *service);
+bool registered_asks(const struct registered *key, const char *service);
+// May this key speak for this actor? On false *ret_why is a sentence.
+bool registered_speaks(const registry_t *registry, const struct registered *key, const Bus__V1__Actor *actor,
+                       const char **ret_why);

@@ -1,0 +1,31 @@
+// check: given, when, then, for tests. Links with cmocka; TAP on standard output.
+#pragma once
+
+#include "service/service.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+// A message on a fresh arena with a time and an actor, for tests of rules. Destroyed at exit.
+struct message check_message(int64_t at_us, const char *subject, Bus__V1__Actor__Role role,
+                             const char *organisation);
+
+// The message refused with a reason that contains this text, and emitted nothing.
+void check_refused(const struct message *message, status_t status, const char *reason_part);
+
+// Exactly this many events were emitted and the n-th (from 0) is of this type; returns it decoded.
+const void *check_emitted(struct message *message, int count, int n, const ProtobufCMessageDescriptor *type);
+
+// A real PostgreSQL for tests of stores: the one that CHECK_DATABASE_URL names (tests/run starts it), in a schema of its
+// own made from the service's migrations, dropped by check_db_close. Skips the test (exit 77) without a server.
+db_t *check_db_open(const struct service *service);
+void check_db_close(db_t **db_p);
+
+// Pretend a command arrived: decide, apply, and keep the tables, in one transaction on this database. Returns the
+// status; *message tells what was emitted or why it failed.
+status_t check_command(const struct service *service, struct message *message, const void *command);
+// Pretend an event of another service was heard.
+status_t check_heard(const struct service *service, struct message *message, const void *event);

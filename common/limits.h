@@ -1,0 +1,35 @@
+// limits: every size, count, time and depth that Tildel allows, in one place.
+#pragma once
+
+// Sizes in bytes.
+#define LIMIT_FRAME_BYTES (256 * 1024)        // one ZeroMQ frame; ZMQ_MAXMSGSIZE
+#define LIMIT_EVENT_BYTES (192 * 1024)        // one stored event
+#define LIMIT_BATCH_BYTES (240 * 1024)        // events in one Append, entries in one Page
+#define LIMIT_ARENA_BYTES (16 * 1024 * 1024)  // everything one message may allocate
+#define LIMIT_DECODED_BYTES (4 * 1024 * 1024) // what one message may decode to (protobuf-c amplifies 60 times)
+#define LIMIT_REASON_BYTES 1024               // the reason of a refusal
+#define LIMIT_TEXT_BYTES 20000                // a long text field, UTF-8
+#define LIMIT_LINE_BYTES 500                  // a one-line text field, UTF-8
+
+// Counts.
+#define LIMIT_BATCH_MESSAGES 64          // commands in one transaction, and a worker's credit
+#define LIMIT_BATCH_EVENTS 200           // others' events in one transaction
+#define LIMIT_APPEND_EVENTS 500          // events in one Append
+#define LIMIT_PAGE_ENTRIES 1000          // entries in one Page
+#define LIMIT_QUEUE_REQUESTS 2000        // requests waiting at the broker for one service
+#define LIMIT_PENDING_PER_KEY 4000       // requests one key may have under way at the broker
+#define LIMIT_WORKERS 256                // workers registered at the broker
+#define LIMIT_HWM_MESSAGES 1000          // ZMQ_SNDHWM and ZMQ_RCVHWM
+#define LIMIT_DEPTH 16                   // nesting of messages; no message type is recursive
+#define LIMIT_TRIES 5                    // tries of one message before it is an incident
+
+// Times in milliseconds.
+#define LIMIT_HEARTBEAT_MS 1000          // between heartbeats
+#define LIMIT_SILENCE_MS 5000            // after which a peer is gone
+#define LIMIT_TIMEOUT_MS 10000           // a request's default patience
+#define LIMIT_TIMEOUT_MAX_MS 120000
+#define LIMIT_HANDSHAKE_MS 1000
+#define LIMIT_RETRY_MS 200               // told to a sender who found a queue full, before jitter
+#define LIMIT_LINGER_MS 1000
+#define LIMIT_RESEND_MS 2000             // unacknowledged own requests and outbox rows are sent again after this
+#define LIMIT_CONNECT_MS 3000            // connecting to PostgreSQL
