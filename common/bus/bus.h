@@ -6,6 +6,7 @@
 #pragma once
 
 #include "arena/arena.h"
+#include "bus/secure.h"
 #include "bus_v1.pb-c.h"
 #include "message/message.h"
 
@@ -30,6 +31,10 @@ struct bus_config bus_config_from_env(const char *default_name);
 bus_t *bus_connect(const struct bus_config *config);
 void bus_destroy(bus_t **bus_p);
 
+// For a process that also has a server socket (the event log's feed): answer its ZAP handler inside bus_next and
+// bus_call. secure must outlive the bus.
+void bus_turns(bus_t *bus, secure_t *secure);
+
 // What came in. Everything pointed to lives in the arena given to bus_next.
 struct incoming {
     enum incoming_kind {
@@ -46,17 +51,19 @@ struct incoming {
 };
 
 // Wait at most timeout_ms (0: only look) for the next thing that came in; handles heartbeats, calendar and
-// reconnects on the way. Packets that are not canonical are dropped and counted. Stops are reported once per call
-// until the process ends.
+// reconnects on the way. Packets that are not canonical are dropped and counted. The first stop is told at once; after
+// that INCOMING_STOP stands in the place of INCOMING_NOTHING until the process ends, so that a loop can drain.
 struct incoming bus_next(bus_t *bus, arena_t *arena, int timeout_ms);
 
-// Answer a request that was taken with bus_next. ticket and id are the request's.
+// Answer a request that was taken with bus_next. ticket and id are the request's; type NULL: no body. When the broker is
+// away the answer is lost and the sender asks again. A body over LIMIT_FRAME_BYTES is answered POISON instead.
 void bus_reply(bus_t *bus, uint64_t ticket, const char *id, Bus__V1__Reply__Status status, const char *reason,
                const ProtobufCMessageDescriptor *type, const uint8_t *body, size_t body_size);
 
 // Ask a service; the answer comes by bus_next as INCOMING_REPLY with the same id, or never: ask again under the
-// same id. actor may be NULL: the process itself (role SERVICE).
-void bus_ask(bus_t *bus, const char *service, const char *id, const char *type, const actor_t *actor,
+// same id. actor may be NULL: the process itself (role SERVICE). At most LIMIT_FRAME_BYTES. False: the broker is away or
+// its queue is full, nothing was sent.
+bool bus_ask(bus_t *bus, const char *service, const char *id, const char *type, const actor_t *actor,
              const char *correlation, uint32_t timeout_ms, const uint8_t *body, size_t body_size);
 
 // Take no new requests from now on (drain before stopping).
@@ -67,8 +74,9 @@ bool bus_broker_alive(const bus_t *bus);
 bool bus_feed_alive(const bus_t *bus);
 bool bus_rehearsal(const bus_t *bus);  // the broker said this stack is a rehearsal
 
-// Wait for exactly one answer, for clients that do one thing at a time: asks, asks again under the same id every
-// LIMIT_RESEND_MS while UNAVAILABLE or silent, until timeout_ms is over. False: no answer in time.
+// Wait for exactly one answer, for clients that serve nothing and do one thing at a time: asks, asks again under the same
+// id every LIMIT_RESEND_MS while silent, UNAVAILABLE or RESOURCE_EXHAUSTED, until timeout_ms is over or the process is
+// asked to stop. False: no answer in time; ret->reply is then the last UNAVAILABLE or RESOURCE_EXHAUSTED one, or NULL.
 bool bus_call(bus_t *bus, arena_t *arena, const char *service, const char *id, const char *type,
               const actor_t *actor, uint32_t timeout_ms, const uint8_t *body, size_t body_size,
               struct incoming *ret);

@@ -6,9 +6,9 @@
 //         serves = "intake"                  names it may offer; "" none
 //         asks = "eventlog"                  names it may send requests to; "*" all
 //         feed = "yes"                       may follow the event log's feed
-//         speaks = "self"                    self: only as itself (role SERVICE)
+//         speaks = "self"                    words: self: as itself (role SERVICE, subject the key's name)
 //                                            any: for any person; only in a rehearsal
-//                                            or roles, for example "CASE_OFFICER UNIT_HEAD" or "EDITOR:958935420"
+//                                            a role, or a role for one organisation: "CASE_OFFICER EDITOR:958935420"
 //         not_before = "2026-01-01T00:00:00Z"   optional, real clock
 //         not_after = "2027-01-01T00:00:00Z"    optional
 // A changed file is read again within a second; a removed key is refused from its next message on.
@@ -34,15 +34,19 @@ struct registered {
 registry_t *registry_load(const char *path, bool rehearsal);
 void registry_destroy(registry_t **registry_p);
 
-// Read the file again if it changed. A malformed new version is alarmed and the old one stays in force.
-void registry_refresh(registry_t *registry);
+// Read the file again if it changed; true when it did and the new version is in force. A malformed new version is alarmed
+// and the old one stays. Costs one stat.
+bool registry_refresh(registry_t *registry);
 
 // The entry of a key that is valid now, by public key or by name; NULL when there is none.
 const struct registered *registry_by_key(const registry_t *registry, const char *public_key);
 const struct registered *registry_by_name(const registry_t *registry, const char *name);
 
+// Does any key that is valid now serve this name?
+bool registry_serves(const registry_t *registry, const char *service);
+
 bool registered_serves(const struct registered *key, const char *service);
 bool registered_asks(const struct registered *key, const char *service);
-// May this key speak for this actor? On false *ret_why is a sentence.
+// May this key speak for this actor? On false *ret_why is a sentence, good until the next call.
 bool registered_speaks(const registry_t *registry, const struct registered *key, const Bus__V1__Actor *actor,
                        const char **ret_why);

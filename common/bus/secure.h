@@ -10,7 +10,17 @@
 
 typedef struct secure secure_t;
 
-// Start our own ZAP handler (in this process's one ZeroMQ context). which_may says for each registered key whether it may
+// One key pair in Z85, 40 characters each.
+struct key_pair {
+    char public_key[41];
+    char secret_key[41];
+};
+
+// Read this process's own key pair from folder/NAME.secret.zpl (a CZMQ certificate). Ends the process with a sentence when
+// it is missing, readable by group or others, malformed, or when its public half is not the one registered under name.
+struct key_pair secure_own_key(const char *folder, const char *name, const registry_t *registry);
+
+// Start our own ZAP handler (in this process's one ZeroMQ context, before any server socket; one per process). which_may says for each registered key whether it may
 // connect here. Answers are drawn from registry, which must outlive it. secure_turn must be called whenever
 // secure_socket (a readable socket) has input: there is no thread.
 secure_t *secure_start(registry_t *registry, bool (*which_may)(const struct registered *key));
@@ -22,7 +32,8 @@ void secure_turn(secure_t *secure);
 // Ends the process with a sentence when any of this fails (port taken, option not honoured).
 zsock_t *secure_bind(secure_t *secure, int type, const char *endpoint, const char *secret_key);
 
-// Prove that the socket refuses an unknown key and accepts a known one; ends the process if not. Takes < 1 s.
+// Prove that the socket bound last refuses an unknown key and accepts a known one; ends the process if not. endpoint is
+// where it was bound. Call it before the first receive. Takes < 1 s.
 void secure_self_test(secure_t *secure, const char *endpoint, const char *server_public_key);
 
 // Make a client socket with CURVE and every limit set and read back, and connect it.
