@@ -1,6 +1,8 @@
 // limits: every size, count, time and depth that Tildel allows, in one place.
 #pragma once
 
+#include_next <limits.h>  // common/ is on the include path, so <limits.h> finds this file before the compiler's own
+
 // Sizes in bytes.
 #define LIMIT_FRAME_BYTES (256 * 1024)        // one ZeroMQ frame; ZMQ_MAXMSGSIZE
 #define LIMIT_EVENT_BYTES (192 * 1024)        // one stored event
