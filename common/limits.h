@@ -1,7 +1,10 @@
 // limits: every size, count, time and depth that Tildel allows, in one place.
-#pragma once
+//
+// common/ is on the include path, so <limits.h> finds this file first. The compiler's own comes next, and comes round by here
+// a second time to reach the C library's: hence a guard below it instead of #pragma once.
+#include_next <limits.h>
 
-#include_next <limits.h>  // common/ is on the include path, so <limits.h> finds this file before the compiler's own
+#ifndef LIMIT_FRAME_BYTES
 
 // Sizes in bytes.
 #define LIMIT_FRAME_BYTES (256 * 1024)        // one ZeroMQ frame; ZMQ_MAXMSGSIZE
@@ -35,3 +38,5 @@
 #define LIMIT_LINGER_MS 1000
 #define LIMIT_RESEND_MS 2000             // unacknowledged own requests and outbox rows are sent again after this
 #define LIMIT_CONNECT_MS 3000            // connecting to PostgreSQL
+
+#endif
