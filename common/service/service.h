@@ -99,9 +99,13 @@ struct service {
 //   (none)            serve
 //   --migrate         bring the schema up to date as the owner (MIGRATE_URL), then exit
 //   --health          exit 0 when a running instance answers and its database, broker and feed are well
-//   --replay INTO [UNTIL]   rebuild the tables from the log into schema INTO (made by this), up to position UNTIL
+//   --replay INTO [UNTIL]   rebuild the tables from the log into schema INTO (made by this), up to position UNTIL,
+//                     or as they were at the instant UNTIL (ISO 8601): what the log had stored by then
 //   --describe        print the tables of rows as JSON (for tests and docs)
 //   --help
+// Environment: DATABASE_URL or DATABASE_URL_FILE (its own role), MIGRATE_URL or MIGRATE_URL_FILE (the owner; --migrate and
+// --replay), DATABASE_ROLE (the role that --migrate grants the tables to; the service's name), BUS_* (bus.h),
+// REHEARSAL (set: this process belongs to a rehearsal), INSTANCE (this process's name; the host's name).
 // Exit codes: 0 well, 1 a fault told in one sentence, 2 wrong usage, 3 unhealthy.
 int service_main(const struct service *service, int argc, char **argv);
 
@@ -113,3 +117,10 @@ status_t service_read(const struct service *service, struct message *message, co
 
 // The service of the process, for `ask` and for tables walked by tests.
 const struct command_row *service_command(const struct service *service, const char *type);
+
+// Everything that is said to the database in the service's schema, the loop's own part first: for db_new and db_migrate.
+struct service_sql {
+    const struct sql *const *statements[3];
+    const struct migration *migrations[3];
+};
+struct service_sql service_sql(const struct service *service);
