@@ -22,6 +22,7 @@
 #define LIMIT_APPEND_EVENTS 500          // events in one Append
 #define LIMIT_PAGE_ENTRIES 1000          // entries in one Page
 #define LIMIT_QUEUE_REQUESTS 2000        // requests waiting at the broker for one service
+#define LIMIT_QUEUE_BYTES (96 * 1024 * 1024) // all requests that the broker holds
 #define LIMIT_PENDING_PER_KEY 4000       // requests one key may have under way at the broker
 #define LIMIT_WORKERS 256                // workers registered at the broker
 #define LIMIT_HWM_MESSAGES 1000          // ZMQ_SNDHWM and ZMQ_RCVHWM

@@ -1,8 +1,9 @@
 // bus: one process's connection to the broker, and to the event log's feed.
 //
-// There is no thread: whatever keeps the connection alive (heartbeats, Ready, reconnecting, the calendar) happens while the
-// process waits in bus_next. A process that is busy for longer than LIMIT_SILENCE_MS is therefore taken for gone by the
-// broker, which hands its requests to another; the same id makes that harmless.
+// There is no thread: whatever keeps the connection alive (heartbeats, Ready, reconnecting, the calendar)
+// happens while the process waits in bus_next. A process that is busy for longer than LIMIT_SILENCE_MS is
+// therefore taken for gone by the broker, which hands its requests to another; the same id makes that
+// harmless.
 #include "bus/bus.h"
 
 #include "bus/end.h"
@@ -16,31 +17,32 @@
 #include <string.h>
 #include <sys/signalfd.h>
 
-#define FEED_TOPIC "log"
-#define FEED_KEY_NAME "eventlog"
+#define FEED_TOPIC      "log"
+#define FEED_KEY_NAME   "eventlog"
 #define BROKER_KEY_NAME "broker"
-#define UNSENT_RETRY_MS 20      // between tries while the broker is not connected
-#define REFUSED_RETRY_MS 30000  // Ready is tried again this long after a final refusal: the registry may be mended
+#define UNSENT_RETRY_MS 20  // between tries while the broker is not connected
+#define REFUSED_RETRY_MS                                                                                     \
+    30000  // Ready is tried again this long after a final refusal: the registry may be mended
 
 struct bus {
     struct bus_config config;
     registry_t *registry;
     struct key_pair own;
-    secure_t *secure;         // of a server socket in this process; NULL when there is none
-    arena_t *scratch;         // for packing what is sent
+    secure_t *secure;  // of a server socket in this process; NULL when there is none
+    arena_t *scratch;  // for packing what is sent
     zsock_t *dealer;
-    zsock_t *feed;            // NULL: not followed
+    zsock_t *feed;  // NULL: not followed
     int stop_fd;
     bool stopping;
-    bool announced;           // said Ready (or hello) on this connection
+    bool announced;  // said Ready (or hello) on this connection
     bool draining;
     bool rehearsal;
-    bool broker_gone;         // told so in the log
-    bool feed_turn;           // the feed is looked at first next time
-    int64_t refused_until_ms; // 0: not refused
-    int64_t beat_ms;          // when the next heartbeat is due
-    int64_t unanswered_ms;    // when the oldest heartbeat without any answer was due; 0: all answered
-    int64_t heard_ms;         // from the broker; 0: never
+    bool broker_gone;          // told so in the log
+    bool feed_turn;            // the feed is looked at first next time
+    int64_t refused_until_ms;  // 0: not refused
+    int64_t beat_ms;           // when the next heartbeat is due
+    int64_t unanswered_ms;     // when the oldest heartbeat without any answer was due; 0: all answered
+    int64_t heard_ms;          // from the broker; 0: never
     int64_t feed_heard_ms;
     int64_t feed_opened_ms;
     uint64_t dropped;
@@ -113,8 +115,8 @@ static const char *key_of(const bus_t *bus, const char *name)
 static void dealer_open(bus_t *bus)
 {
     zsock_destroy(&bus->dealer);
-    bus->dealer = secure_connect(ZMQ_DEALER, bus->config.broker, key_of(bus, BROKER_KEY_NAME), bus->own.public_key,
-                                 bus->own.secret_key);
+    bus->dealer = secure_connect(ZMQ_DEALER, bus->config.broker, key_of(bus, BROKER_KEY_NAME),
+                                 bus->own.public_key, bus->own.secret_key);
     bus->announced = false;
     bus->unanswered_ms = 0;
 }
@@ -130,7 +132,8 @@ static void feed_open(bus_t *bus)
     bus->feed_opened_ms = clock_stopwatch_ms();
 }
 
-// SIGTERM and SIGINT become readable input, so that a signal ends the waiting at once and never cuts into work.
+// SIGTERM and SIGINT become readable input, so that a signal ends the waiting at once and never cuts into
+// work.
 static int stop_fd_open(void)
 {
     sigset_t stops;
@@ -138,7 +141,8 @@ static int stop_fd_open(void)
     sigemptyset(&stops);
     sigaddset(&stops, SIGTERM);
     sigaddset(&stops, SIGINT);
-    int stop_fd = sigprocmask(SIG_BLOCK, &stops, NULL) == 0 ? signalfd(-1, &stops, SFD_NONBLOCK | SFD_CLOEXEC) : -1;
+    int stop_fd = sigprocmask(SIG_BLOCK, &stops, NULL) == 0 ? signalfd(-1, &stops, SFD_NONBLOCK | SFD_CLOEXEC)
+                                                            : -1;
     if (stop_fd < 0)
         bus_end("signals cannot be waited for: %s", strerror(errno));
     return stop_fd;
@@ -158,7 +162,9 @@ struct bus_config bus_config_from_env(const char *default_name)
     const char *feed = getenv("BUS_FEED");
 
     return (struct bus_config){
-        .name = name && *name ? name : default_name ? default_name : env_required("BUS_NAME"),
+        .name = name && *name  ? name
+                : default_name ? default_name
+                               : env_required("BUS_NAME"),
         .broker = env_required("BUS_BROKER"),
         .feed = feed && *feed ? feed : NULL,
         .keys = env_required("BUS_KEYS"),
@@ -175,7 +181,8 @@ bus_t *bus_connect(const struct bus_config *config)
     bus->config = *config;
     if (snprintf(path, sizeof path, "%s/registry.zpl", config->keys) >= (int)sizeof path)
         bus_end("BUS_KEYS is too long");
-    // Read for the public keys only; what each may do is the broker's to judge, also whether this is a rehearsal.
+    // Read for the public keys only; what each may do is the broker's to judge, also whether this is a
+    // rehearsal.
     bus->registry = registry_load(path, true);
     bus->own = secure_own_key(config->keys, config->name, bus->registry);
     bus->scratch = arena_new(LIMIT_ARENA_BYTES);
@@ -232,13 +239,14 @@ static void beat(bus_t *bus, int64_t now_ms)
     }
 }
 
-// To be asked only when nothing is waiting to be read: after a long piece of work the answers may all be there already.
-// A connection that was refused once is given up by libzmq for ever, hence new sockets.
+// To be asked only when nothing is waiting to be read: after a long piece of work the answers may all be
+// there already. A connection that was refused once is given up by libzmq for ever, hence new sockets.
 static void silence_end(bus_t *bus, int64_t now_ms)
 {
     if (bus->unanswered_ms != 0 && now_ms - bus->unanswered_ms > LIMIT_SILENCE_MS) {
         if (!bus->broker_gone)
-            log_warn("the broker is silent, connecting again until it answers", "broker", bus->config.broker, NULL);
+            log_warn("the broker is silent, connecting again until it answers", "broker", bus->config.broker,
+                     NULL);
         bus->broker_gone = true;
         registry_refresh(bus->registry);
         dealer_open(bus);
@@ -320,7 +328,8 @@ static void on_disconnect(bus_t *bus, const Bus__V1__Disconnect *disconnect)
     announce(bus);
 }
 
-// Handle a packet that keeps the connection alive, or hand it on as *ret. True when there is something to hand on.
+// Handle a packet that keeps the connection alive, or hand it on as *ret. True when there is something to
+// hand on.
 static bool packet_take(bus_t *bus, const Bus__V1__Packet *packet, struct incoming *ret)
 {
     switch (packet->kind_case) {
@@ -360,7 +369,8 @@ static bool dealer_take(bus_t *bus, arena_t *arena, struct incoming *ret)
         broker_heard(bus);
         if (frames.count != 2)
             dropped(bus, "the message has not exactly two frames");
-        else if (message_decode(&message, &bus__v1__packet__descriptor, frames.bytes[0], frames.sizes[0], &packet) != OK)
+        else if (message_decode(&message, &bus__v1__packet__descriptor, frames.bytes[0], frames.sizes[0],
+                                &packet) != OK)
             dropped(bus, message.reason);
         else if (packet_take(bus, packet, &incoming)) {
             *ret = incoming;
@@ -377,7 +387,8 @@ static bool feed_take(bus_t *bus, arena_t *arena, struct incoming *ret)
     while (bus->feed && frames_receive(bus->feed, arena, &frames)) {
         bus->feed_heard_ms = clock_stopwatch_ms();
         if (frames.count == 2) {
-            *ret = (struct incoming){.kind = INCOMING_FEED, .body = frames.bytes[1], .body_size = frames.sizes[1]};
+            *ret = (struct incoming){
+                .kind = INCOMING_FEED, .body = frames.bytes[1], .body_size = frames.sizes[1]};
             return true;
         }
         dropped(bus, "the message of the feed has not exactly two frames");
@@ -530,7 +541,8 @@ bool bus_call(bus_t *bus, arena_t *arena, const char *service, const char *id, c
     *ret = (struct incoming){.kind = INCOMING_NOTHING};
     for (int64_t now_ms = clock_stopwatch_ms(); now_ms < until_ms; now_ms = clock_stopwatch_ms()) {
         if (now_ms >= ask_ms) {
-            uint32_t patience_ms = (uint32_t)lesser(until_ms - now_ms, LIMIT_TIMEOUT_MAX_MS);
+            // The broker gives up a little before we do, so that its sentence still arrives.
+            uint32_t patience_ms = (uint32_t)lesser((until_ms - now_ms) * 9 / 10 + 1, LIMIT_TIMEOUT_MAX_MS);
             bool asked = bus_ask(bus, service, id, type, actor, NULL, patience_ms, body, body_size);
             ask_ms = now_ms + (asked ? LIMIT_RESEND_MS : UNSENT_RETRY_MS);
         }

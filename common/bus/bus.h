@@ -1,8 +1,8 @@
 // bus: one process's connection to the broker, and to the event log's feed. The only caller of ZeroMQ outside
 // the broker and the event log's own PUB socket.
 //
-// CURVE both ways; heartbeats, reconnecting and saying Ready again happen inside bus_next. A process may serve
-// a name, ask others, and follow the feed, all over this one handle. Not shared between threads.
+// CURVE both ways; heartbeats, reconnecting and saying Ready again happen inside bus_next. A process may
+// serve a name, ask others, and follow the feed, all over this one handle. Not shared between threads.
 #pragma once
 
 #include "arena/arena.h"
@@ -15,7 +15,8 @@
 
 typedef struct bus bus_t;
 
-// Where and as whom. bus_config_from_env fills it; the process ends with a sentence when something is missing.
+// Where and as whom. bus_config_from_env fills it; the process ends with a sentence when something is
+// missing.
 struct bus_config {
     const char *name;        // BUS_NAME: the name of this process's key in the registry
     const char *broker;      // BUS_BROKER: tcp://host:port or ipc://path
@@ -31,8 +32,8 @@ struct bus_config bus_config_from_env(const char *default_name);
 bus_t *bus_connect(const struct bus_config *config);
 void bus_destroy(bus_t **bus_p);
 
-// For a process that also has a server socket (the event log's feed): answer its ZAP handler inside bus_next and
-// bus_call. secure must outlive the bus.
+// For a process that also has a server socket (the event log's feed): answer its ZAP handler inside bus_next
+// and bus_call. secure must outlive the bus.
 void bus_turns(bus_t *bus, secure_t *secure);
 
 // What came in. Everything pointed to lives in the arena given to bus_next.
@@ -51,18 +52,20 @@ struct incoming {
 };
 
 // Wait at most timeout_ms (0: only look) for the next thing that came in; handles heartbeats, calendar and
-// reconnects on the way. Packets that are not canonical are dropped and counted. The first stop is told at once; after
-// that INCOMING_STOP stands in the place of INCOMING_NOTHING until the process ends, so that a loop can drain.
+// reconnects on the way. Packets that are not canonical are dropped and counted. The first stop is told at
+// once; after that INCOMING_STOP stands in the place of INCOMING_NOTHING until the process ends, so that a
+// loop can drain.
 struct incoming bus_next(bus_t *bus, arena_t *arena, int timeout_ms);
 
-// Answer a request that was taken with bus_next. ticket and id are the request's; type NULL: no body. When the broker is
-// away the answer is lost and the sender asks again. A body over LIMIT_FRAME_BYTES is answered POISON instead.
+// Answer a request that was taken with bus_next. ticket and id are the request's; type NULL: no body. When
+// the broker is away the answer is lost and the sender asks again. A body over LIMIT_FRAME_BYTES is answered
+// POISON instead.
 void bus_reply(bus_t *bus, uint64_t ticket, const char *id, Bus__V1__Reply__Status status, const char *reason,
                const ProtobufCMessageDescriptor *type, const uint8_t *body, size_t body_size);
 
-// Ask a service; the answer comes by bus_next as INCOMING_REPLY with the same id, or never: ask again under the
-// same id. actor may be NULL: the process itself (role SERVICE). At most LIMIT_FRAME_BYTES. False: the broker is away or
-// its queue is full, nothing was sent.
+// Ask a service; the answer comes by bus_next as INCOMING_REPLY with the same id, or never: ask again under
+// the same id. actor may be NULL: the process itself (role SERVICE). At most LIMIT_FRAME_BYTES. False: the
+// broker is away or its queue is full, nothing was sent.
 bool bus_ask(bus_t *bus, const char *service, const char *id, const char *type, const actor_t *actor,
              const char *correlation, uint32_t timeout_ms, const uint8_t *body, size_t body_size);
 
@@ -74,9 +77,10 @@ bool bus_broker_alive(const bus_t *bus);
 bool bus_feed_alive(const bus_t *bus);
 bool bus_rehearsal(const bus_t *bus);  // the broker said this stack is a rehearsal
 
-// Wait for exactly one answer, for clients that serve nothing and do one thing at a time: asks, asks again under the same
-// id every LIMIT_RESEND_MS while silent, UNAVAILABLE or RESOURCE_EXHAUSTED, until timeout_ms is over or the process is
-// asked to stop. False: no answer in time; ret->reply is then the last UNAVAILABLE or RESOURCE_EXHAUSTED one, or NULL.
+// Wait for exactly one answer, for clients that serve nothing and do one thing at a time: asks, asks again
+// under the same id every LIMIT_RESEND_MS while silent, UNAVAILABLE or RESOURCE_EXHAUSTED, until timeout_ms
+// is over or the process is asked to stop. False: no answer in time; ret->reply is then the last UNAVAILABLE
+// or RESOURCE_EXHAUSTED one, or NULL.
 bool bus_call(bus_t *bus, arena_t *arena, const char *service, const char *id, const char *type,
               const actor_t *actor, uint32_t timeout_ms, const uint8_t *body, size_t body_size,
               struct incoming *ret);

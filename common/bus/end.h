@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-// Log the sentence as an alarm and end the process with exit code 1. Not exit(): CZMQ's own handler at exit would wait for
-// sockets that are still open.
+// Log the sentence as an alarm and end the process with exit code 1. Not exit(): CZMQ's own handler at exit
+// would wait for sockets that are still open.
 __attribute__((noreturn, format(printf, 1, 2))) static inline void bus_end(const char *format, ...)
 {
     char sentence[1024];

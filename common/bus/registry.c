@@ -1,5 +1,5 @@
-// registry: the file that says which keys exist and what each may do. Everything is checked when the file is read, so
-// that the questions asked for each message are short.
+// registry: the file that says which keys exist and what each may do. Everything is checked when the file is
+// read, so that the questions asked for each message are short.
 #include "bus/registry.h"
 
 #include "bus/end.h"
@@ -23,19 +23,19 @@ struct entry {
 // One version of the file.
 struct book {
     zconfig_t *tree;
-    zhashx_t *by_key;   // owns the entries
+    zhashx_t *by_key;  // owns the entries
     zhashx_t *by_name;
 };
 
 struct registry {
     char *path;
     bool rehearsal;
-    struct stat seen;   // of the version that was read last, also when it was malformed
+    struct stat seen;  // of the version that was read last, also when it was malformed
     struct book book;
-    char *why;          // the last sentence of registered_speaks
+    char *why;  // the last sentence of registered_speaks
 };
 
-#define WHY_BYTES 512
+#define WHY_BYTES  512
 #define NAME_BYTES 32
 
 // What a fault in the file is told into, while it is read.
@@ -46,7 +46,7 @@ struct reading {
 };
 
 __attribute__((format(printf, 3, 4))) static bool faulty(struct reading *reading, const char *section,
-                                                        const char *format, ...)
+                                                         const char *format, ...)
 {
     char what[WHY_BYTES / 2];
     va_list arguments;
@@ -77,7 +77,8 @@ static bool word_in(const char *words, const char *wanted)
 
 static bool name_valid(const char *name, size_t length)
 {
-    return length >= 1 && length <= NAME_BYTES && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") >= length;
+    return length >= 1 && length <= NAME_BYTES &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") >= length;
 }
 
 static bool names_valid(const char *words, bool star)
@@ -98,9 +99,10 @@ static bool public_key_valid(const char *text)
 // A role that a person may have, by name; UNSPECIFIED when there is none.
 static int role_of_person(const char *name)
 {
-    const ProtobufCEnumValue *value =
-        protobuf_c_enum_descriptor_get_value_by_name(&bus__v1__actor__role__descriptor, name);
-    if (!value || value->value == BUS__V1__ACTOR__ROLE__SERVICE || value->value == BUS__V1__ACTOR__ROLE__CLOCK)
+    const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value_by_name(
+        &bus__v1__actor__role__descriptor, name);
+    if (!value || value->value == BUS__V1__ACTOR__ROLE__SERVICE ||
+        value->value == BUS__V1__ACTOR__ROLE__CLOCK)
         return BUS__V1__ACTOR__ROLE__UNSPECIFIED;
     return value->value;
 }
@@ -135,13 +137,15 @@ static bool speaks_valid(struct reading *reading, const struct registered *key)
     char organisation[16];
     for (const char *word = key->speaks; (word = word_next(word, &length)) != NULL; word += length) {
         if (word_is(word, length, "any") && !reading->rehearsal)
-            return faulty(reading, key->name, "speaks any is allowed only in a rehearsal; name its roles instead");
+            return faulty(reading, key->name,
+                          "speaks any is allowed only in a rehearsal; name its roles instead");
         if (word_is(word, length, "any") || word_is(word, length, "self"))
             continue;
         if (role_of_word(word, length, organisation) == BUS__V1__ACTOR__ROLE__UNSPECIFIED)
             return faulty(reading, key->name,
                           "speaks has the word '%.*s', which is neither self, any, a person's role nor "
-                          "ROLE:organisation number", (int)(length < 60 ? length : 60), word);
+                          "ROLE:organisation number",
+                          (int)(length < 60 ? length : 60), word);
     }
     return true;
 }
@@ -154,8 +158,10 @@ static bool instant_valid(struct reading *reading, zconfig_t *section, const cha
     *ret_us = missing;
     if (!text || instant_parse(text, ret_us))
         return true;
-    return faulty(reading, zconfig_name(section), "%s is '%.60s', which is not an instant like "
-                  "2026-01-01T00:00:00Z", field, text);
+    return faulty(reading, zconfig_name(section),
+                  "%s is '%.60s', which is not an instant like "
+                  "2026-01-01T00:00:00Z",
+                  field, text);
 }
 
 // A misspelt field must not silently take a right away or give one.
@@ -163,8 +169,10 @@ static bool fields_known(struct reading *reading, zconfig_t *section)
 {
     for (zconfig_t *field = zconfig_child(section); field; field = zconfig_next(field))
         if (!word_in("public serves asks feed speaks not_before not_after", zconfig_name(field)))
-            return faulty(reading, zconfig_name(section), "the field '%.40s' is not known; known are public, "
-                          "serves, asks, feed, speaks, not_before, not_after", zconfig_name(field));
+            return faulty(reading, zconfig_name(section),
+                          "the field '%.40s' is not known; known are public, "
+                          "serves, asks, feed, speaks, not_before, not_after",
+                          zconfig_name(field));
     return true;
 }
 
@@ -175,7 +183,8 @@ static bool rights_valid(struct reading *reading, const struct registered *key, 
     if (!public_key_valid(key->public_key))
         return faulty(reading, key->name, "public is not 40 characters of Z85");
     if (!names_valid(key->serves, false))
-        return faulty(reading, key->name, "serves is '%.60s', which is not service names of a-z 0-9 _ -", key->serves);
+        return faulty(reading, key->name, "serves is '%.60s', which is not service names of a-z 0-9 _ -",
+                      key->serves);
     if (!names_valid(key->asks, true))
         return faulty(reading, key->name, "asks is '%.60s', which is neither * nor service names", key->asks);
     if (!word_in("yes no", feed))
@@ -278,12 +287,14 @@ static bool stat_same(const struct stat *one, const struct stat *other)
 
 static const char *role_name(int role)
 {
-    const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value(&bus__v1__actor__role__descriptor, role);
+    const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value(&bus__v1__actor__role__descriptor,
+                                                                           role);
     return value ? value->name : "an unknown role";
 }
 
 // Does one word of speaks cover this actor?
-static bool word_speaks(const struct registered *key, const char *word, size_t length, const Bus__V1__Actor *actor)
+static bool word_speaks(const struct registered *key, const char *word, size_t length,
+                        const Bus__V1__Actor *actor)
 {
     char organisation[16] = "";
 
@@ -336,12 +347,14 @@ bool registry_refresh(registry_t *registry)
         return false;
     registry->seen = now;
     if (!book_read(&reading, &book)) {
-        log_alarm("the new registry of keys is malformed, the old one stays in force", "reason", reading.fault, NULL);
+        log_alarm("the new registry of keys is malformed, the old one stays in force", "reason",
+                  reading.fault, NULL);
         return false;
     }
     book_close(&registry->book);
     registry->book = book;
-    log_info("the registry of keys was read again", "keys", log_number((int64_t)zhashx_size(book.by_key)), NULL);
+    log_info("the registry of keys was read again", "keys", log_number((int64_t)zhashx_size(book.by_key)),
+             NULL);
     return true;
 }
 
@@ -382,8 +395,9 @@ bool registered_speaks(const registry_t *registry, const struct registered *key,
     for (const char *word = key->speaks; (word = word_next(word, &length)) != NULL; word += length)
         if (word_speaks(key, word, length, actor))
             return true;
-    snprintf(registry->why, WHY_BYTES, "actor: key '%s' may not speak for %.64s as %s%s%.9s; it may speak for: %.200s",
-             key->name, *actor->subject ? actor->subject : "nobody", role_name(actor->role),
+    snprintf(registry->why, WHY_BYTES,
+             "actor: key '%s' may not speak for %.64s as %s%s%.9s; it may speak for: %.200s", key->name,
+             *actor->subject ? actor->subject : "nobody", role_name(actor->role),
              *actor->organisation ? " of organisation " : "", actor->organisation,
              *key->speaks ? key->speaks : "nobody");
     *ret_why = registry->why;

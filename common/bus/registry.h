@@ -8,7 +8,7 @@
 //         feed = "yes"                       may follow the event log's feed
 //         speaks = "self"                    words: self: as itself (role SERVICE, subject the key's name)
 //                                            any: for any person; only in a rehearsal
-//                                            a role, or a role for one organisation: "CASE_OFFICER EDITOR:958935420"
+//                                            a role, or one for an organisation: "READER EDITOR:958935420"
 //         not_before = "2026-01-01T00:00:00Z"   optional, real clock
 //         not_after = "2027-01-01T00:00:00Z"    optional
 // A changed file is read again within a second; a removed key is refused from its next message on.
@@ -30,12 +30,13 @@ struct registered {
     bool feed;
 };
 
-// Read the file; ends the process with a sentence (file, section, what is wrong) when it is missing or malformed.
+// Read the file; ends the process with a sentence (file, section, what is wrong) when it is missing or
+// malformed.
 registry_t *registry_load(const char *path, bool rehearsal);
 void registry_destroy(registry_t **registry_p);
 
-// Read the file again if it changed; true when it did and the new version is in force. A malformed new version is alarmed
-// and the old one stays. Costs one stat.
+// Read the file again if it changed; true when it did and the new version is in force. A malformed new
+// version is alarmed and the old one stays. Costs one stat.
 bool registry_refresh(registry_t *registry);
 
 // The entry of a key that is valid now, by public key or by name; NULL when there is none.

@@ -1,8 +1,9 @@
 // secure: sockets that only registered keys can talk to.
 //
-// libzmq asks over inproc://zeromq.zap.01 whether a key may come in, once a connection. We answer there ourselves, from the
-// registry, and put the proven public key into the connection as User-Id. Nothing else may set it: a User-Id that a peer
-// sends in its own handshake counts only when ours is missing, and ours never is.
+// libzmq asks over inproc://zeromq.zap.01 whether a key may come in, once a connection. We answer there
+// ourselves, from the registry, and put the proven public key into the connection as User-Id. Nothing else
+// may set it: a User-Id that a peer sends in its own handshake counts only when ours is missing, and ours
+// never is.
 #include "bus/secure.h"
 
 #include "bus/end.h"
@@ -16,24 +17,24 @@
 // The library accepts these numbers, its header hides them without the draft flag.
 #define OPTION_ZAP_ENFORCE_DOMAIN 93
 
-#define ZAP_ENDPOINT "inproc://zeromq.zap.01"
-#define ZAP_DOMAIN "tildel"
-#define KEY_BYTES 32
-#define KEY_TEXT 41
+#define ZAP_ENDPOINT              "inproc://zeromq.zap.01"
+#define ZAP_DOMAIN                "tildel"
+#define KEY_BYTES                 32
+#define KEY_TEXT                  41
 
 // CURVE wraps a frame in 33 bytes before its size is compared with ZMQ_MAXMSGSIZE.
 #define FRAME_BYTES_WRAPPED (LIMIT_FRAME_BYTES + 64)
-#define SELF_TEST_MS 900
-#define ZAP_FRAMES 7
+#define SELF_TEST_MS        900
+#define ZAP_FRAMES          7
 
 struct secure {
     registry_t *registry;
     bool (*which_may)(const struct registered *key);
     zsock_t *zap;
-    struct key_pair tester;    // known only while the self-test runs
+    struct key_pair tester;  // known only while the self-test runs
     struct key_pair stranger;
     bool testing;
-    int last_type;             // of the socket bound last: the self-test needs its counterpart
+    int last_type;  // of the socket bound last: the self-test needs its counterpart
 };
 
 // ------------------------------------------------------------------ options
@@ -81,8 +82,8 @@ static void options_set(void *socket, const struct option *options)
         size_t size = sizeof value;
         if (zmq_setsockopt(socket, option->number, &option->value, sizeof option->value) != 0 ||
             zmq_getsockopt(socket, option->number, &value, &size) != 0 || value != option->value)
-            bus_end("ZeroMQ option %d cannot be set to %d (reads back %d): %s", option->number, option->value, value,
-                    zmq_strerror(zmq_errno()));
+            bus_end("ZeroMQ option %d cannot be set to %d (reads back %d): %s", option->number, option->value,
+                    value, zmq_strerror(zmq_errno()));
     }
 }
 
@@ -92,7 +93,8 @@ static void option_set_size(void *socket, int number, int64_t wanted)
     size_t size = sizeof value;
     if (zmq_setsockopt(socket, number, &wanted, sizeof wanted) != 0 ||
         zmq_getsockopt(socket, number, &value, &size) != 0 || value != wanted)
-        bus_end("ZeroMQ option %d cannot be set to %lld: %s", number, (long long)wanted, zmq_strerror(zmq_errno()));
+        bus_end("ZeroMQ option %d cannot be set to %lld: %s", number, (long long)wanted,
+                zmq_strerror(zmq_errno()));
 }
 
 static void option_set_text(void *socket, int number, const char *wanted)
@@ -101,7 +103,8 @@ static void option_set_text(void *socket, int number, const char *wanted)
     size_t size = sizeof value;  // libzmq takes exactly 41 for the text of a key
     if (zmq_setsockopt(socket, number, wanted, strlen(wanted)) != 0 ||
         zmq_getsockopt(socket, number, value, &size) != 0 || !streq(value, wanted))
-        bus_end("ZeroMQ option %d (a key or the ZAP domain) cannot be set: %s", number, zmq_strerror(zmq_errno()));
+        bus_end("ZeroMQ option %d (a key or the ZAP domain) cannot be set: %s", number,
+                zmq_strerror(zmq_errno()));
 }
 
 static zsock_t *socket_new(int type)
@@ -234,8 +237,9 @@ static void zap_answer(void *socket, const struct zap_request *request, bool wel
 
 static bool zap_welcome(const secure_t *secure, const struct zap_request *request, char key[KEY_TEXT])
 {
-    if (request->frames != ZAP_FRAMES || !streq(request->version, "1.0") || !streq(request->mechanism, "CURVE") ||
-        request->key_size != KEY_BYTES || !zmq_z85_encode(key, request->key, KEY_BYTES))
+    if (request->frames != ZAP_FRAMES || !streq(request->version, "1.0") ||
+        !streq(request->mechanism, "CURVE") || request->key_size != KEY_BYTES ||
+        !zmq_z85_encode(key, request->key, KEY_BYTES))
         return false;
     if (secure->testing && streq(key, secure->tester.public_key))
         return true;
@@ -254,7 +258,8 @@ secure_t *secure_start(registry_t *registry, bool (*which_may)(const struct regi
     secure_t *secure = zmalloc(sizeof *secure);
     assert(secure);
     *secure = (struct secure){.registry = registry, .which_may = which_may};
-    key_pair_make(&secure->tester);  // here, before there are sockets: making keys later is not safe in libzmq
+    key_pair_make(
+        &secure->tester);  // here, before there are sockets: making keys later is not safe in libzmq
     key_pair_make(&secure->stranger);
 
     zsys_handler_set(NULL);
@@ -309,7 +314,8 @@ zsock_t *secure_bind(secure_t *secure, int type, const char *endpoint, const cha
     return socket;
 }
 
-static zsock_t *client_new(int type, const char *server_public_key, const char *public_key, const char *secret_key)
+static zsock_t *client_new(int type, const char *server_public_key, const char *public_key,
+                           const char *secret_key)
 {
     zsock_t *socket = socket_new(type);
     void *handle = zsock_resolve(socket);
@@ -354,7 +360,8 @@ static int handshake_outcome(secure_t *secure, zsock_t *monitor, int64_t deadlin
             return 0;
         secure_turn(secure);
         if (items[1].revents & ZMQ_POLLIN) {
-            uint8_t event[6] = {0};  // number (16 bits, this machine's order), value; then a frame with the address
+            uint8_t event[6] = {
+                0};  // number (16 bits, this machine's order), value; then a frame with the address
             uint16_t number = 0;
             zmq_recv(zsock_resolve(monitor), event, sizeof event, 0);
             zmq_recv(zsock_resolve(monitor), NULL, 0, 0);
@@ -374,9 +381,10 @@ static int handshake_try(secure_t *secure, const char *endpoint, const char *ser
     char watch[80];
 
     snprintf(watch, sizeof watch, "inproc://secure-%p", (void *)client);
-    if (zmq_socket_monitor(zsock_resolve(client), watch, ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
-                           ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
-                           ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL) != 0 ||
+    if (zmq_socket_monitor(zsock_resolve(client), watch,
+                           ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                               ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL) !=
+            0 ||
         zmq_connect(zsock_resolve(monitor), watch) != 0)
         bus_end("a connection cannot be watched: %s", zmq_strerror(zmq_errno()));
     client_connect(client, endpoint);
@@ -408,7 +416,9 @@ void secure_self_test(secure_t *secure, const char *endpoint, const char *server
     int tester = handshake_try(secure, here, server_public_key, &secure->tester);
     secure->testing = false;
     if (stranger != ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
-        bus_end("%s: self-test: an unknown key was not refused (handshake event %d); serving nobody", endpoint, stranger);
+        bus_end("%s: self-test: an unknown key was not refused (handshake event %d); serving nobody",
+                endpoint, stranger);
     if (tester != ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
-        bus_end("%s: self-test: a known key was not accepted (handshake event %d); serving nobody", endpoint, tester);
+        bus_end("%s: self-test: a known key was not accepted (handshake event %d); serving nobody", endpoint,
+                tester);
 }
