@@ -1,0 +1,334 @@
+// db: one connection to PostgreSQL, its transactions, and what its errors mean for the loop.
+//
+// What libpq would let pass unseen is checked here: the tag of COMMIT, warnings during it, connections that are no
+// longer there. A connection that failed is finished and made anew, never mended.
+#include "db/connection.h"
+#include "limits.h"
+#include "log/log.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Said to every new connection. What is not safe to leave to the server's settings is set here; an operator may only
+// make synchronous_commit stronger.
+static const char setup[] =
+    "SELECT set_config('search_path', quote_ident($1) || ', pg_temp', false),"
+    "       set_config('lock_timeout', '5s', false),"
+    "       set_config('idle_in_transaction_session_timeout', '60s', false),"
+    "       set_config('client_min_messages', 'warning', false),"
+    "       set_config('timezone', 'UTC', false),"
+    "       set_config('datestyle', 'ISO', false),"
+    "       set_config('bytea_output', 'hex', false),"
+    "       set_config('synchronous_commit',"
+    "                  CASE WHEN current_setting('synchronous_commit') = 'remote_apply' THEN 'remote_apply'"
+    "                       ELSE 'on' END, false)";
+
+static char *kept(const char *text)
+{
+    char *copy = strdup(text);
+    assert(copy != NULL);
+    return copy;
+}
+
+// Class 08 connection, 53 resources, 57P shutdown; the rest by full code.
+static bool heals_by_itself(const char *sqlstate)
+{
+    static const char *const begins[] = {"08", "53", "57P", "40001", "40P01", "23505", "55P03"};
+
+    for (size_t i = 0; i < sizeof begins / sizeof begins[0]; i++)
+        if (strncmp(sqlstate, begins[i], strlen(begins[i])) == 0)
+            return true;
+    return false;
+}
+
+static bool connected(const db_t *db)
+{
+    return db->connection != NULL && PQstatus(db->connection) == CONNECTION_OK;
+}
+
+static void disconnect(db_t *db)
+{
+    PQfinish(db->connection);
+    db->connection = NULL;
+}
+
+static void on_notice(void *data, const PGresult *notice)
+{
+    db_t *db = data;
+    const char *sqlstate = PQresultErrorField(notice, PG_DIAG_SQLSTATE);
+    const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+    const char *text = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+
+    if (severity == NULL || strcmp(severity, "WARNING") != 0)
+        return;
+    db->warned = true;
+    log_warn("the database warned", "database_message", text, "sqlstate", sqlstate, NULL);
+}
+
+// libpq ends its messages with a line feed, and some have several lines; a reason is one.
+static const char *first_line(arena_t *arena, const char *text)
+{
+    return arena_printf(arena, "%.*s", (int)strcspn(text, "\n"), text);
+}
+
+status_t db_failed(struct message *message, const char *what, const PGresult *result)
+{
+    db_t *db = message->db;
+    const char *sqlstate = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    const char *text = result != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+    bool lost = !connected(db);
+
+    // The server's message without its details: those quote values, and reasons are read by many.
+    text = first_line(message->arena, text != NULL ? text : PQerrorMessage(db->connection));
+    snprintf(db->sqlstate, sizeof db->sqlstate, "%s", sqlstate != NULL ? sqlstate : lost ? "08006" : "XX000");
+    if (lost || strncmp(db->sqlstate, "08", 2) == 0 || strncmp(db->sqlstate, "57P", 3) == 0)
+        disconnect(db);
+    return fail(message, lost || heals_by_itself(db->sqlstate) ? RETRY : POISON, "the database failed to %s: %s (%s)",
+                what, text, db->sqlstate);
+}
+
+status_t db_settle(struct message *message, const char *what, PGresult *result, struct rows *ret)
+{
+    ExecStatusType said = PQresultStatus(result);
+    status_t status = OK;
+
+    if (said != PGRES_COMMAND_OK && said != PGRES_TUPLES_OK)
+        status = db_failed(message, what, result);
+    else if (ret != NULL)
+        *ret = rows_copy(message->arena, result);
+    PQclear(result);
+    return status;
+}
+
+status_t db_execute(struct message *message, const char *what, const char *text, const struct arg args[], int n_args,
+                    struct rows *ret)
+{
+    struct values values = values_of(message->arena, args, n_args);
+    return db_settle(message, what,
+                     PQexecParams(message->db->connection, text, n_args, NULL, values.bytes, values.sizes,
+                                  values.formats, 0),
+                     ret);
+}
+
+static status_t open_connection(struct message *message)
+{
+    db_t *db = message->db;
+    char timeout[16];
+
+    snprintf(timeout, sizeof timeout, "%d", LIMIT_CONNECT_MS / 1000);
+    // What stands before the URL may be changed by it, what stands behind may not.
+    const struct {
+        const char *name, *value;
+    } options[] = {
+        {"connect_timeout", timeout},     {"keepalives_idle", "5"},
+        {"keepalives_interval", "2"},     {"keepalives_count", "3"},
+        {"tcp_user_timeout", "8000"},     {"target_session_attrs", "read-write"},
+        {"dbname", db->url},              {"application_name", db->application_name},
+        {"client_encoding", "UTF8"},
+    };
+    const char *names[sizeof options / sizeof options[0] + 1] = {NULL};
+    const char *values[sizeof options / sizeof options[0] + 1] = {NULL};
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+        names[i] = options[i].name;
+        values[i] = options[i].value;
+    }
+
+    db->connection = PQconnectdbParams(names, values, 1);
+    assert(db->connection != NULL);
+    if (!connected(db)) {
+        // Also a wrong password: the operator mends it while we try again. libpq gives no SQLSTATE here.
+        snprintf(db->sqlstate, sizeof db->sqlstate, "08001");
+        status_t status = fail(message, RETRY, "the database cannot be reached: %s",
+                               first_line(message->arena, PQerrorMessage(db->connection)));
+        disconnect(db);
+        return status;
+    }
+    PQsetNoticeReceiver(db->connection, on_notice, db);
+    return db_execute(message, "set up the connection", setup, (const struct arg[]){TEXT(db->schema)}, 1, NULL);
+}
+
+static int send_statements(db_t *db, const struct sql *const *list)
+{
+    int sent = 0;
+
+    while (list[sent] != NULL && PQsendPrepare(db->connection, list[sent]->name, list[sent]->text, 0, NULL) == 1)
+        sent++;
+    return sent;
+}
+
+// In a pipeline every statement has its own result, followed by a NULL.
+static status_t settle_statements(struct message *message, const struct sql *const *list, int sent, status_t status)
+{
+    for (int i = 0; i < sent && connected(message->db); i++) {
+        PGresult *result = PQgetResult(message->db->connection);
+        PGresult *end = result != NULL ? PQgetResult(message->db->connection) : NULL;
+        PQclear(end);
+        if (status == OK)
+            status = db_settle(message, arena_printf(message->arena, "prepare %s", list[i]->name), result, NULL);
+        else
+            PQclear(result);
+    }
+    return status;
+}
+
+// All statements of one list in one round trip.
+static status_t prepare_list(struct message *message, const struct sql *const *list)
+{
+    db_t *db = message->db;
+
+    if (PQenterPipelineMode(db->connection) != 1)
+        return db_failed(message, "begin preparing statements", NULL);
+    int sent = send_statements(db, list);
+    if (list[sent] != NULL || PQpipelineSync(db->connection) != 1)
+        return db_failed(message, "take statements to prepare", NULL);
+    status_t status = settle_statements(message, list, sent, OK);
+    if (status != OK)
+        return status;
+    PGresult *sync = PQgetResult(db->connection);
+    bool whole = PQresultStatus(sync) == PGRES_PIPELINE_SYNC && PQexitPipelineMode(db->connection) == 1;
+    PQclear(sync);
+    return whole ? OK : db_failed(message, "finish preparing statements", NULL);
+}
+
+static status_t prepare_all(struct message *message)
+{
+    status_t status = OK;
+
+    for (const struct sql *const *const *list = message->db->statements;
+         status == OK && list != NULL && *list != NULL; list++)
+        status = prepare_list(message, *list);
+    return status;
+}
+
+// BEGIN, ROLLBACK and the like: texts that take no values. True when the server answered with that tag.
+static bool command(db_t *db, const char *text, const char *tag)
+{
+    PGresult *result = PQexec(db->connection, text);
+    bool done = PQresultStatus(result) == PGRES_COMMAND_OK && strcmp(PQcmdStatus(result), tag) == 0;
+    PQclear(result);
+    return done;
+}
+
+static bool begin(db_t *db)
+{
+    return command(db, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", "BEGIN");
+}
+
+db_t *db_new(const struct db_config *config)
+{
+    db_t *db = calloc(1, sizeof *db);
+    assert(db != NULL);
+    assert(config->url != NULL && config->schema != NULL && config->schema[0] != '\0');
+    *db = (db_t){.url = kept(config->url),
+                 .schema = kept(config->schema),
+                 .application_name = kept(config->application_name != NULL ? config->application_name : "tildel"),
+                 .statements = config->statements};
+    return db;
+}
+
+void db_destroy(db_t **db_p)
+{
+    db_t *db = *db_p;
+
+    if (db == NULL)
+        return;
+    disconnect(db);
+    free(db->url);
+    free(db->schema);
+    free(db->application_name);
+    free(db);
+    *db_p = NULL;
+}
+
+status_t db_connect(struct message *message)
+{
+    db_t *db = message->db;
+
+    assert(db != NULL);
+    if (connected(db))
+        return OK;
+    disconnect(db);
+    status_t status = open_connection(message);
+    if (status == OK)
+        status = prepare_all(message);
+    // Half prepared is not connected: the next call begins again.
+    if (status != OK && db->connection != NULL)
+        disconnect(db);
+    return status;
+}
+
+status_t db_begin(struct message *message)
+{
+    db_t *db = message->db;
+
+    status_t status = db_connect(message);
+    if (status != OK)
+        return status;
+    assert(PQtransactionStatus(db->connection) == PQTRANS_IDLE);
+    if (begin(db))
+        return OK;
+    if (connected(db))
+        return db_failed(message, "begin a transaction", NULL);
+    // The connection went away while nobody looked. Nothing has begun, so a new one may be tried at once.
+    status = db_connect(message);
+    if (status == OK && !begin(db))
+        status = db_failed(message, "begin a transaction", NULL);
+    return status;
+}
+
+status_t db_commit(struct message *message)
+{
+    db_t *db = message->db;
+
+    if (!connected(db))
+        return fail(message, RETRY, "the database connection was lost before the commit");
+    assert(PQtransactionStatus(db->connection) != PQTRANS_IDLE);
+    db->warned = false;
+    PGresult *result = PQexec(db->connection, "COMMIT");
+    bool committed = PQresultStatus(result) == PGRES_COMMAND_OK && strcmp(PQcmdStatus(result), "COMMIT") == 0;
+    bool rolled_back = PQresultStatus(result) == PGRES_COMMAND_OK && !committed;
+    if (!committed && !rolled_back) {
+        status_t status = db_failed(message, "commit", result);
+        PQclear(result);
+        return status;
+    }
+    PQclear(result);
+    if (rolled_back)
+        return fail(message, RETRY, "the database rolled the transaction back: a statement in it had failed");
+    if (db->warned)
+        return fail(message, RETRY, "the database warned while it committed: the outcome is unknown");
+    return OK;
+}
+
+void db_rollback(struct message *message)
+{
+    db_t *db = message->db;
+
+    if (!connected(db) || PQtransactionStatus(db->connection) == PQTRANS_IDLE)
+        return;
+    // A connection that cannot even roll back is given up; the server rolls back for us.
+    if (!command(db, "ROLLBACK", "ROLLBACK"))
+        disconnect(db);
+}
+
+status_t db_run(struct message *message, const struct sql *sql, const struct arg args[], int n_args,
+                struct rows *ret)
+{
+    db_t *db = message->db;
+
+    assert(db != NULL);
+    assert(n_args == sql->params);
+    if (!connected(db))
+        return fail(message, RETRY, "the database connection is down");
+    struct values values = values_of(message->arena, args, n_args);
+    return db_settle(message, arena_printf(message->arena, "run %s", sql->name),
+                     PQexecPrepared(db->connection, sql->name, n_args, values.bytes, values.sizes, values.formats, 0),
+                     ret);
+}
+
+const char *db_sqlstate(const db_t *db)
+{
+    assert(db != NULL);
+    return db->sqlstate;
+}

@@ -1,0 +1,197 @@
+// db values: between C and what travels to and from PostgreSQL.
+#include "db/connection.h"
+#include "limits.h"
+#include "values/values.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OID_BYTEA 17
+
+// Writes the elements of an array literal: {"a","b"}.
+struct literal {
+    char *text;
+    size_t used;
+};
+
+static void literal_add(struct literal *literal, char character)
+{
+    literal->text[literal->used++] = character;
+}
+
+static void literal_quote(struct literal *literal, const char *text)
+{
+    literal_add(literal, '"');
+    for (; *text != '\0'; text++) {
+        if (*text == '"' || *text == '\\')
+            literal_add(literal, '\\');
+        literal_add(literal, *text);
+    }
+    literal_add(literal, '"');
+}
+
+static void literal_null(struct literal *literal)
+{
+    memcpy(literal->text + literal->used, "NULL", 4);
+    literal->used += 4;
+}
+
+static int hex_value(char digit)
+{
+    assert((digit >= '0' && digit <= '9') || (digit >= 'a' && digit <= 'f'));
+    return digit <= '9' ? digit - '0' : digit - 'a' + 10;
+}
+
+static struct arg bytea(arena_t *arena, const char *text, size_t length)
+{
+    assert(length >= 2 && length % 2 == 0 && text[0] == '\\' && text[1] == 'x');
+    size_t size = (length - 2) / 2;
+    uint8_t *bytes = arena_alloc(arena, size);
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)(hex_value(text[2 + 2 * i]) << 4 | hex_value(text[3 + 2 * i]));
+    return (struct arg){.bytes = bytes, .size = size, .binary = true};
+}
+
+static struct arg cell_copy(arena_t *arena, const PGresult *result, int row, int column)
+{
+    if (PQgetisnull(result, row, column))
+        return (struct arg){.bytes = NULL};
+    const char *text = PQgetvalue(result, row, column);
+    size_t length = (size_t)PQgetlength(result, row, column);
+    if (PQftype(result, column) == OID_BYTEA)
+        return bytea(arena, text, length);
+    return (struct arg){.bytes = arena_copy(arena, text, length + 1), .size = length};
+}
+
+static const struct arg *cell(const struct rows *rows, int row, int column)
+{
+    assert(row >= 0 && row < rows->count);
+    assert(column >= 0 && column < rows->columns);
+    return &rows->cells[row * rows->columns + column];
+}
+
+struct rows rows_copy(arena_t *arena, const PGresult *result)
+{
+    struct rows rows = {.count = PQntuples(result),
+                        .affected = atoi(PQcmdTuples((PGresult *)result)),
+                        .columns = PQnfields(result)};
+    struct arg *cells = arena_alloc(arena, (size_t)rows.count * (size_t)rows.columns * sizeof *cells);
+
+    for (int row = 0; row < rows.count; row++)
+        for (int column = 0; column < rows.columns; column++)
+            cells[row * rows.columns + column] = cell_copy(arena, result, row, column);
+    rows.cells = cells;
+    return rows;
+}
+
+struct values values_of(arena_t *arena, const struct arg args[], int n_args)
+{
+    size_t count = (size_t)n_args;
+    struct values values = {.bytes = arena_alloc(arena, count * sizeof(char *)),
+                            .sizes = arena_alloc(arena, count * sizeof(int)),
+                            .formats = arena_alloc(arena, count * sizeof(int))};
+
+    for (int i = 0; i < n_args; i++) {
+        assert(args[i].size <= LIMIT_ARENA_BYTES);
+        values.bytes[i] = args[i].bytes;
+        values.sizes[i] = (int)args[i].size;
+        values.formats[i] = args[i].binary;
+    }
+    return values;
+}
+
+struct arg db_text(const char *text)
+{
+    return (struct arg){.bytes = text, .size = text != NULL ? strlen(text) : 0};
+}
+
+struct arg db_int(struct message *message, int64_t number)
+{
+    return db_text(arena_printf(message->arena, "%lld", (long long)number));
+}
+
+struct arg db_bytes(const void *bytes, size_t size)
+{
+    assert(bytes != NULL || size == 0);
+    // No bytes are still bytes: what protobuf-c gives for an empty field is not NULL in SQL.
+    return (struct arg){.bytes = bytes != NULL ? bytes : "", .size = size, .binary = true};
+}
+
+struct arg db_text_array(struct message *message, const char *const texts[], int count)
+{
+    size_t size = 3;
+
+    assert(count >= 0);
+    for (int i = 0; i < count; i++)
+        size += 2 * (texts[i] != NULL ? strlen(texts[i]) : 2) + 3;
+    struct literal literal = {.text = arena_alloc(message->arena, size)};
+    literal_add(&literal, '{');
+    for (int i = 0; i < count; i++) {
+        if (i > 0)
+            literal_add(&literal, ',');
+        if (texts[i] != NULL)
+            literal_quote(&literal, texts[i]);
+        else
+            literal_null(&literal);
+    }
+    literal_add(&literal, '}');
+    return (struct arg){.bytes = literal.text, .size = literal.used};
+}
+
+struct arg db_int_array(struct message *message, const int64_t numbers[], int count)
+{
+    const char **texts = arena_alloc(message->arena, (size_t)count * sizeof *texts);
+
+    assert(count >= 0);
+    for (int i = 0; i < count; i++)
+        texts[i] = arena_printf(message->arena, "%lld", (long long)numbers[i]);
+    return db_text_array(message, texts, count);
+}
+
+struct arg db_bytes_array(struct message *message, const struct arg bytes[], int count)
+{
+    const char **texts = arena_alloc(message->arena, (size_t)count * sizeof *texts);
+
+    assert(count >= 0);
+    for (int i = 0; i < count; i++)
+        if (bytes[i].bytes != NULL)
+            texts[i] = arena_printf(message->arena, "\\x%s", hex(message->arena, bytes[i].bytes, bytes[i].size));
+    return db_text_array(message, texts, count);
+}
+
+const char *row_text(const struct rows *rows, int row, int column)
+{
+    const struct arg *value = cell(rows, row, column);
+    assert(!value->binary);
+    return value->bytes != NULL ? value->bytes : "";
+}
+
+int64_t row_int(const struct rows *rows, int row, int column)
+{
+    const char *text = row_text(rows, row, column);
+    char *end;
+
+    if (text[0] == '\0' || strcmp(text, "f") == 0)
+        return 0;
+    if (strcmp(text, "t") == 0)
+        return 1;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    assert(errno == 0 && *end == '\0');
+    return number;
+}
+
+ProtobufCBinaryData row_bytes(const struct rows *rows, int row, int column)
+{
+    const struct arg *value = cell(rows, row, column);
+    assert(value->binary || value->bytes == NULL);
+    // Rows are read only; protobuf-c's type has no word for it.
+    return (ProtobufCBinaryData){.data = (uint8_t *)value->bytes, .len = value->size};
+}
+
+bool row_null(const struct rows *rows, int row, int column)
+{
+    return cell(rows, row, column)->bytes == NULL;
+}

@@ -1,0 +1,36 @@
+// values: SHA-256 and hex.
+#include "values/values.h"
+
+#include <assert.h>
+#include <openssl/evp.h>
+
+void sha256(const void *bytes, size_t size, uint8_t ret[32])
+{
+    unsigned length = 0;
+
+    assert(bytes != NULL || size == 0);
+    int done = EVP_Digest(size > 0 ? bytes : "", size, ret, &length, EVP_sha256(), NULL);
+    assert(done == 1 && length == 32);
+}
+
+char *hex(arena_t *arena, const void *bytes, size_t size)
+{
+    static const char digits[] = "0123456789abcdef";
+    const uint8_t *from = bytes;
+
+    assert(bytes != NULL || size == 0);
+    char *text = arena_alloc(arena, 2 * size + 1);
+    for (size_t i = 0; i < size; i++) {
+        text[2 * i] = digits[from[i] >> 4];
+        text[2 * i + 1] = digits[from[i] & 0x0F];
+    }
+    return text;
+}
+
+char *sha256_text(arena_t *arena, const void *bytes, size_t size)
+{
+    uint8_t digest[32];
+
+    sha256(bytes, size, digest);
+    return hex(arena, digest, sizeof digest);
+}
