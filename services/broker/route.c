@@ -13,6 +13,7 @@
 #define TYPE_BYTES    100
 #define SUBJECT_BYTES 64
 #define SERVICE_BYTES 32
+#define OWN_NAME      "broker"  // what is asked of the broker itself
 #define LOWER         "abcdefghijklmnopqrstuvwxyz"
 #define UPPER         "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS        "0123456789"
@@ -71,6 +72,12 @@ static const char *request_fault(const Bus__V1__Request *request)
 
 // ------------------------------------------------------------------ rights
 
+static bool service_known(struct broker *broker, const char *service)
+{
+    return streq(service, OWN_NAME) || office_find(broker, service) ||
+           registry_serves(broker->registry, service);
+}
+
 static const char *request_unlawful(struct broker *broker, const struct registered *key,
                                     const Bus__V1__Request *request)
 {
@@ -81,7 +88,7 @@ static const char *request_unlawful(struct broker *broker, const struct register
                             request->service, *key->asks ? key->asks : "nobody");
     if (!registered_speaks(broker->registry, key, request->actor, &why))
         return why;
-    if (!office_find(broker, request->service) && !registry_serves(broker->registry, request->service))
+    if (!service_known(broker, request->service))
         return arena_printf(broker->arena, "service: no key in the registry serves '%s'", request->service);
     return NULL;
 }
@@ -149,7 +156,7 @@ static void on_request(struct broker *broker, const struct registered *key, cons
     request.received_at_us = calendar_now_us(broker->calendar);
     request.sender = (char *)key->name;
     request.rehearsal = broker->calendar->path != NULL;
-    if (streq(request.service, "broker"))
+    if (streq(request.service, OWN_NAME))
         own_request(broker, arrival, &request);
     else
         request_queue(broker, arrival, &request);
@@ -201,7 +208,7 @@ static void ready_refuse(struct broker *broker, const struct registered *key, co
 static const char *ready_fault(struct broker *broker, const struct registered *key,
                                const struct worker *worker, const Bus__V1__Ready *ready)
 {
-    if (!service_valid(ready->service) || streq(ready->service, "broker"))
+    if (!service_valid(ready->service) || streq(ready->service, OWN_NAME))
         return "service is not a name that can be served: 1 to 32 of a-z 0-9 _ -, and not broker";
     if (!registered_serves(key, ready->service))
         return arena_printf(broker->arena, "key '%s' may not serve '%s'", key->name, ready->service);
