@@ -12,11 +12,11 @@
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #else
-#define ASAN_POISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
+#define ASAN_POISON_MEMORY_REGION(start, size)   ((void)(start), (void)(size))
 #define ASAN_UNPOISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
 #endif
 
-#define ALIGNMENT 16
+#define ALIGNMENT   16
 #define BLOCK_BYTES (64 * 1024)  // what most messages need; a service keeps one for ever
 
 struct block {
@@ -182,7 +182,7 @@ ProtobufCAllocator *arena_allocator(arena_t *arena)
     struct budget *budget = arena_alloc(arena, sizeof *budget);
     budget->arena = arena;
     budget->left = LIMIT_DECODED_BYTES;
-    budget->allocator =
-        (ProtobufCAllocator){.alloc = budget_alloc, .free = budget_free, .allocator_data = budget};
+    budget->allocator = (ProtobufCAllocator){
+        .alloc = budget_alloc, .free = budget_free, .allocator_data = budget};
     return &budget->allocator;
 }

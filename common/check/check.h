@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#undef fail  // cmocka's macro of that name would hide ours; its fail_msg stays
 
 // A message on a fresh arena with a time and an actor, for tests of rules. Destroyed at exit.
 struct message check_message(int64_t at_us, const char *subject, Bus__V1__Actor__Role role,
@@ -20,7 +21,8 @@ void check_refused(const struct message *message, status_t status, const char *r
 const void *check_emitted(struct message *message, int count, int n, const ProtobufCMessageDescriptor *type);
 
 // A real PostgreSQL for tests of stores: the one that CHECK_DATABASE_URL names (tests/run starts it), in a schema of its
-// own made from the service's migrations, dropped by check_db_close. Skips the test (exit 77) without a server.
+// own made from the service's migrations, dropped by check_db_close. Ends the process with exit code 77, which
+// Meson's protocol 'exitcode' takes as skipped, without a server.
 db_t *check_db_open(const struct service *service);
 void check_db_close(db_t **db_p);
 

@@ -6,7 +6,7 @@
 
 // One calendar in a process, as there is one in the stack: this is what "unavoidable global" means.
 static struct {
-    bool followed;      // clock_set was called
+    bool followed;  // clock_set was called
     bool stands_still;
     int64_t set_us;     // what the calendar showed then
     int64_t set_at_us;  // the stopwatch then

@@ -34,5 +34,5 @@ status_t db_failed(struct message *message, const char *what, const PGresult *re
 status_t db_settle(struct message *message, const char *what, PGresult *result, struct rows *ret);
 
 // Run a text that was not prepared; for what is said once: set-up and migrations.
-status_t db_execute(struct message *message, const char *what, const char *text, const struct arg args[], int n_args,
-                    struct rows *ret);
+status_t db_execute(struct message *message, const char *what, const char *text, const struct arg args[],
+                    int n_args, struct rows *ret);

@@ -84,8 +84,8 @@ status_t db_failed(struct message *message, const char *what, const PGresult *re
     snprintf(db->sqlstate, sizeof db->sqlstate, "%s", sqlstate != NULL ? sqlstate : lost ? "08006" : "XX000");
     if (lost || strncmp(db->sqlstate, "08", 2) == 0 || strncmp(db->sqlstate, "57P", 3) == 0)
         disconnect(db);
-    return fail(message, lost || heals_by_itself(db->sqlstate) ? RETRY : POISON, "the database failed to %s: %s (%s)",
-                what, text, db->sqlstate);
+    return fail(message, lost || heals_by_itself(db->sqlstate) ? RETRY : POISON,
+                "the database failed to %s: %s (%s)", what, text, db->sqlstate);
 }
 
 status_t db_settle(struct message *message, const char *what, PGresult *result, struct rows *ret)
@@ -101,8 +101,8 @@ status_t db_settle(struct message *message, const char *what, PGresult *result, 
     return status;
 }
 
-status_t db_execute(struct message *message, const char *what, const char *text, const struct arg args[], int n_args,
-                    struct rows *ret)
+status_t db_execute(struct message *message, const char *what, const char *text, const struct arg args[],
+                    int n_args, struct rows *ret)
 {
     struct values values = values_of(message->arena, args, n_args);
     return db_settle(message, what,
@@ -121,10 +121,10 @@ static status_t open_connection(struct message *message)
     const struct {
         const char *name, *value;
     } options[] = {
-        {"connect_timeout", timeout},     {"keepalives_idle", "5"},
-        {"keepalives_interval", "2"},     {"keepalives_count", "3"},
-        {"tcp_user_timeout", "8000"},     {"target_session_attrs", "read-write"},
-        {"dbname", db->url},              {"application_name", db->application_name},
+        {"connect_timeout", timeout}, {"keepalives_idle", "5"},
+        {"keepalives_interval", "2"}, {"keepalives_count", "3"},
+        {"tcp_user_timeout", "8000"}, {"target_session_attrs", "read-write"},
+        {"dbname", db->url},          {"application_name", db->application_name},
         {"client_encoding", "UTF8"},
     };
     const char *names[sizeof options / sizeof options[0] + 1] = {NULL};
@@ -145,27 +145,31 @@ static status_t open_connection(struct message *message)
         return status;
     }
     PQsetNoticeReceiver(db->connection, on_notice, db);
-    return db_execute(message, "set up the connection", setup, (const struct arg[]){TEXT(db->schema)}, 1, NULL);
+    return db_execute(message, "set up the connection", setup, (const struct arg[]){TEXT(db->schema)}, 1,
+                      NULL);
 }
 
 static int send_statements(db_t *db, const struct sql *const *list)
 {
     int sent = 0;
 
-    while (list[sent] != NULL && PQsendPrepare(db->connection, list[sent]->name, list[sent]->text, 0, NULL) == 1)
+    while (list[sent] != NULL &&
+           PQsendPrepare(db->connection, list[sent]->name, list[sent]->text, 0, NULL) == 1)
         sent++;
     return sent;
 }
 
 // In a pipeline every statement has its own result, followed by a NULL.
-static status_t settle_statements(struct message *message, const struct sql *const *list, int sent, status_t status)
+static status_t settle_statements(struct message *message, const struct sql *const *list, int sent,
+                                  status_t status)
 {
     for (int i = 0; i < sent && connected(message->db); i++) {
         PGresult *result = PQgetResult(message->db->connection);
         PGresult *end = result != NULL ? PQgetResult(message->db->connection) : NULL;
         PQclear(end);
         if (status == OK)
-            status = db_settle(message, arena_printf(message->arena, "prepare %s", list[i]->name), result, NULL);
+            status = db_settle(message, arena_printf(message->arena, "prepare %s", list[i]->name), result,
+                               NULL);
         else
             PQclear(result);
     }
@@ -220,10 +224,11 @@ db_t *db_new(const struct db_config *config)
     db_t *db = calloc(1, sizeof *db);
     assert(db != NULL);
     assert(config->url != NULL && config->schema != NULL && config->schema[0] != '\0');
-    *db = (db_t){.url = kept(config->url),
-                 .schema = kept(config->schema),
-                 .application_name = kept(config->application_name != NULL ? config->application_name : "tildel"),
-                 .statements = config->statements};
+    *db = (db_t){
+        .url = kept(config->url),
+        .schema = kept(config->schema),
+        .application_name = kept(config->application_name != NULL ? config->application_name : "tildel"),
+        .statements = config->statements};
     return db;
 }
 
@@ -322,9 +327,10 @@ status_t db_run(struct message *message, const struct sql *sql, const struct arg
     if (!connected(db))
         return fail(message, RETRY, "the database connection is down");
     struct values values = values_of(message->arena, args, n_args);
-    return db_settle(message, arena_printf(message->arena, "run %s", sql->name),
-                     PQexecPrepared(db->connection, sql->name, n_args, values.bytes, values.sizes, values.formats, 0),
-                     ret);
+    return db_settle(
+        message, arena_printf(message->arena, "run %s", sql->name),
+        PQexecPrepared(db->connection, sql->name, n_args, values.bytes, values.sizes, values.formats, 0),
+        ret);
 }
 
 const char *db_sqlstate(const db_t *db)

@@ -37,7 +37,8 @@ static status_t locked(struct message *message)
 {
     status_t status = db_begin(message);
     if (status == OK)
-        status = db_execute(message, "lock the schema", lock, (const struct arg[]){TEXT(message->db->schema)}, 1, NULL);
+        status = db_execute(message, "lock the schema", lock, (const struct arg[]){TEXT(message->db->schema)},
+                            1, NULL);
     return status;
 }
 
@@ -110,9 +111,10 @@ static status_t not_ahead(struct message *message, const struct migration *const
         int64_t list = row_int(&rows, row, 0), number = row_int(&rows, row, 1);
         int known = list < count ? highest(lists[list]) : 0;
         if (number > known)
-            status = fail(message, REFUSED,
-                          "schema %s is at step %lld of list %lld and this program knows %d: start a newer program",
-                          message->db->schema, (long long)number, (long long)list, known);
+            status = fail(
+                message, REFUSED,
+                "schema %s is at step %lld of list %lld and this program knows %d: start a newer program",
+                message->db->schema, (long long)number, (long long)list, known);
     }
     return status;
 }
@@ -120,7 +122,8 @@ static status_t not_ahead(struct message *message, const struct migration *const
 static status_t take_step(struct message *message, const char *login, const struct arg key[2],
                           const struct migration *step)
 {
-    const char *what = arena_printf(message->arena, "take step %d of schema %s", step->number, message->db->schema);
+    const char *what = arena_printf(message->arena, "take step %d of schema %s", step->number,
+                                    message->db->schema);
     struct rows rows;
 
     status_t status = db_execute(message, "look up a step", applied, key, 2, &rows);

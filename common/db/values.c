@@ -157,7 +157,8 @@ struct arg db_bytes_array(struct message *message, const struct arg bytes[], int
     assert(count >= 0);
     for (int i = 0; i < count; i++)
         if (bytes[i].bytes != NULL)
-            texts[i] = arena_printf(message->arena, "\\x%s", hex(message->arena, bytes[i].bytes, bytes[i].size));
+            texts[i] = arena_printf(message->arena, "\\x%s",
+                                    hex(message->arena, bytes[i].bytes, bytes[i].size));
     return db_text_array(message, texts, count);
 }
 

@@ -15,9 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_BYTES PIPE_BUF
-#define CLOSING_BYTES 4   // room kept for `"}` and the line feed
-#define NUMBERS 8
+#define LINE_BYTES    PIPE_BUF
+#define CLOSING_BYTES 4  // room kept for `"}` and the line feed
+#define NUMBERS       8
 
 static const char *service_name = "";
 

@@ -70,8 +70,8 @@ static status_t walk_string(struct walk walk, const char *text, const ProtobufCF
 {
     if (text == NULL || text_valid(text, strlen(text)))
         return OK;
-    return fail(walk.message, POISON, "field %s of a %s is not UTF-8 text without control characters", field->name,
-                walk.root->name);
+    return fail(walk.message, POISON, "field %s of a %s is not UTF-8 text without control characters",
+                field->name, walk.root->name);
 }
 
 static status_t walk_enum(struct walk walk, int value, const ProtobufCFieldDescriptor *field)
@@ -98,7 +98,8 @@ static status_t walk_message(struct walk walk, const ProtobufCMessage *body)
     status_t status = OK;
 
     if (++walk.depth > LIMIT_DEPTH)
-        return fail(walk.message, POISON, "a %s is nested deeper than %d levels", walk.root->name, LIMIT_DEPTH);
+        return fail(walk.message, POISON, "a %s is nested deeper than %d levels", walk.root->name,
+                    LIMIT_DEPTH);
     if (body->n_unknown_fields > 0)
         return fail(walk.message, POISON, "a %s has the unknown field %u in its %s", walk.root->name,
                     body->unknown_fields[0].tag, body->descriptor->short_name);
@@ -226,18 +227,19 @@ status_t fail(struct message *message, status_t status, const char *format, ...)
     return status;
 }
 
-status_t message_decode(struct message *message, const ProtobufCMessageDescriptor *descriptor, const void *bytes,
-                        size_t size, void *ret)
+status_t message_decode(struct message *message, const ProtobufCMessageDescriptor *descriptor,
+                        const void *bytes, size_t size, void *ret)
 {
     assert(descriptor != NULL && ret != NULL);
     if (size > LIMIT_FRAME_BYTES)
         return fail(message, POISON, "a %s of %zu bytes is larger than %d", descriptor->name, size,
                     LIMIT_FRAME_BYTES);
 
-    ProtobufCMessage *body = protobuf_c_message_unpack(descriptor, arena_allocator(message->arena), size, bytes);
+    ProtobufCMessage *body = protobuf_c_message_unpack(descriptor, arena_allocator(message->arena), size,
+                                                       bytes);
     if (body == NULL)
-        return fail(message, POISON, "these %zu bytes are not a %s, or would decode to more than %d bytes", size,
-                    descriptor->name, LIMIT_DECODED_BYTES);
+        return fail(message, POISON, "these %zu bytes are not a %s, or would decode to more than %d bytes",
+                    size, descriptor->name, LIMIT_DECODED_BYTES);
     status_t status = walk_message((struct walk){.message = message, .root = descriptor}, body);
     if (status == OK && !canonical(message->arena, body, bytes, size))
         status = fail(message, POISON, "a %s is not canonical: encoding it again gives other bytes",
@@ -261,8 +263,8 @@ uint8_t *message_encode(arena_t *arena, const void *body, size_t *ret_size)
 
 const char *message_field(const void *body, const char *name)
 {
-    const ProtobufCFieldDescriptor *field =
-        protobuf_c_message_descriptor_get_field_by_name(descriptor_of(body), name);
+    const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field_by_name(
+        descriptor_of(body), name);
     const void *first;
 
     if (field == NULL || field->type != PROTOBUF_C_TYPE_STRING || field->label == PROTOBUF_C_LABEL_REPEATED ||

@@ -112,7 +112,8 @@ static char *uuid_text(arena_t *arena, uint8_t bytes[16], uint8_t version)
 
 char *uuid_new(arena_t *arena, int64_t real_us)
 {
-    static _Atomic uint64_t last;  // milliseconds, and 12 bits of what is below them (RFC 9562, 6.2, method 3)
+    static _Atomic uint64_t
+        last;  // milliseconds, and 12 bits of what is below them (RFC 9562, 6.2, method 3)
     uint8_t bytes[16];
 
     assert(real_us >= 0);

@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SECOND_US INT64_C(1000000)
-#define HOUR_US (3600 * SECOND_US)
-#define DAY_US (24 * HOUR_US)
-#define YEAR_MIN 1970
-#define YEAR_MAX 9999
+#define SECOND_US   INT64_C(1000000)
+#define HOUR_US     (3600 * SECOND_US)
+#define DAY_US      (24 * HOUR_US)
+#define YEAR_MIN    1970
+#define YEAR_MAX    9999
 #define SECONDS_MAX INT64_C(253402300799)  // 9999-12-31T23:59:59Z
 
 struct date {
@@ -49,8 +49,8 @@ static int64_t day_number(int year, int month, int day)
 {
     int64_t y = year - (month <= 2);
     int64_t from_march = (month + 9) % 12;
-    return 365 * y + floor_div(y, 4) - floor_div(y, 100) + floor_div(y, 400) + (153 * from_march + 2) / 5 + day - 1 -
-           719468;
+    return 365 * y + floor_div(y, 4) - floor_div(y, 100) + floor_div(y, 400) + (153 * from_march + 2) / 5 +
+           day - 1 - 719468;
 }
 
 // The reverse. 146097 days are 400 years.
@@ -108,8 +108,7 @@ static int64_t local_day(int64_t at_us)
 static int64_t easter(int year)
 {
     int golden = year % 19, century = year / 100, of_century = year % 100;
-    int epact =
-        (19 * golden + century - century / 4 - (century - (century + 8) / 25 + 1) / 3 + 15) % 30;
+    int epact = (19 * golden + century - century / 4 - (century - (century + 8) / 25 + 1) / 3 + 15) % 30;
     int sunday = (32 + 2 * (century % 4) + 2 * (of_century / 4) - epact - of_century % 4) % 7;
     int late = (golden + 11 * epact + 22 * sunday) / 451;
     int days = epact + sunday - 7 * late + 114;
@@ -121,8 +120,8 @@ static bool fixed_holiday(struct date date, bool banks_too)
     static const struct {
         int month, day;
         bool banks_only;
-    } holidays[] = {{1, 1, false},   {5, 1, false},   {5, 17, false}, {12, 25, false},
-                    {12, 26, false}, {12, 24, true},  {12, 31, true}};
+    } holidays[] = {{1, 1, false},   {5, 1, false},  {5, 17, false}, {12, 25, false},
+                    {12, 26, false}, {12, 24, true}, {12, 31, true}};
 
     for (size_t i = 0; i < sizeof holidays / sizeof holidays[0]; i++)
         if (holidays[i].month == date.month && holidays[i].day == date.day)
@@ -145,7 +144,8 @@ static bool working_day(int64_t number, bool banks_too)
 {
     struct date date = day_date(number);
     int of_week = weekday(number);
-    return of_week != 0 && of_week != 6 && !fixed_holiday(date, banks_too) && !easter_holiday(number, date.year);
+    return of_week != 0 && of_week != 6 && !fixed_holiday(date, banks_too) &&
+           !easter_holiday(number, date.year);
 }
 
 bool oslo_midnight(int year, int month, int day, int64_t *ret_us)
@@ -184,7 +184,8 @@ static bool read_mark(const char **text, char mark)
 static bool read_date(const char **text, struct date *ret)
 {
     return read_digits(text, 4, &ret->year) && read_mark(text, '-') && read_digits(text, 2, &ret->month) &&
-           read_mark(text, '-') && read_digits(text, 2, &ret->day) && date_exists(ret->year, ret->month, ret->day);
+           read_mark(text, '-') && read_digits(text, 2, &ret->day) &&
+           date_exists(ret->year, ret->month, ret->day);
 }
 
 bool date_parse(const char *text, int *year, int *month, int *day)
@@ -226,8 +227,9 @@ char *oslo_text(arena_t *arena, int64_t at_us)
     int64_t minutes = (at_us - day_begins_us(local_day(at_us)));
     // On the days the clocks change, hours since midnight and the clock on the wall differ.
     minutes = (minutes + offset_us(at_us) - offset_us(day_begins_us(local_day(at_us)))) / (60 * SECOND_US);
-    return arena_printf(arena, "%d. %s %d kl. %02d.%02d (norsk tid, UTC+%d)", date.day, months[date.month - 1],
-                        date.year, (int)(minutes / 60), (int)(minutes % 60), (int)(offset_us(at_us) / HOUR_US));
+    return arena_printf(arena, "%d. %s %d kl. %02d.%02d (norsk tid, UTC+%d)", date.day,
+                        months[date.month - 1], date.year, (int)(minutes / 60), (int)(minutes % 60),
+                        (int)(offset_us(at_us) / HOUR_US));
 }
 
 char *instant_text(arena_t *arena, int64_t at_us)

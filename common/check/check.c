@@ -1,0 +1,191 @@
+// check: given, when, then, for tests.
+#include "check/check.h"
+#include "clock/clock.h"
+#include "limits.h"
+#include "values/values.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define EXIT_SKIPPED 77  // what Meson and Automake take as "could not be tested here"
+
+// An arena that lives until the process ends, and a test's database with the arena of what was said to it last.
+struct kept {
+    arena_t *arena;
+    struct kept *next;
+};
+
+static struct kept *kept_arenas;
+
+static const struct sql sql_check_drop = {
+    .name = "check_drop",
+    .text = "DO $$ BEGIN EXECUTE format('DROP SCHEMA %I CASCADE', current_schema()); END $$",
+};
+static const struct sql *const sql_check_all[] = {&sql_check_drop, NULL};
+
+static void forget_all(void)
+{
+    while (kept_arenas != NULL) {
+        struct kept *gone = kept_arenas;
+        kept_arenas = gone->next;
+        arena_destroy(&gone->arena);
+        free(gone);
+    }
+}
+
+static arena_t *keep_arena(void)
+{
+    struct kept *kept = malloc(sizeof *kept);
+    assert_non_null(kept);
+    if (kept_arenas == NULL)
+        assert_int_equal(0, atexit(forget_all));
+    *kept = (struct kept){.arena = arena_new(LIMIT_ARENA_BYTES), .next = kept_arenas};
+    kept_arenas = kept;
+    return kept->arena;
+}
+
+static void give_up(const char *what, const struct message *message)
+{
+    fail_msg("%s: %s", what, message->reason != NULL ? message->reason : "no reason was given");
+}
+
+static const char *database_url(void)
+{
+    const char *url = getenv("CHECK_DATABASE_URL");
+
+    if (url == NULL || url[0] == '\0') {
+        fprintf(stderr, "skipped: CHECK_DATABASE_URL names no PostgreSQL for tests\n");
+        exit(EXIT_SKIPPED);
+    }
+    return url;
+}
+
+static void make_schema(const struct db_config *config, const struct service_sql *sql)
+{
+    struct db_config owner = {.url = config->url, .schema = config->schema, .application_name = "check"};
+    db_t *db = db_new(&owner);
+    struct message message = check_message(0, "check", BUS__V1__ACTOR__ROLE__OPERATOR, "");
+
+    message.db = db;
+    if (db_migrate(&message, NULL, sql->migrations) != OK)
+        give_up("the schema for this test could not be made", &message);
+    db_destroy(&db);
+}
+
+// One transaction, kept when all went well. dispatch is service_decide or service_hear.
+static status_t in_transaction(const struct service *service, struct message *message, const void *body,
+                               status_t dispatch(const struct service *, struct message *, const uint8_t *,
+                                                 size_t))
+{
+    size_t size;
+
+    assert_non_null(message->db);
+    message->type = ((const ProtobufCMessage *)body)->descriptor->name;
+    const uint8_t *bytes = message_encode(message->arena, body, &size);
+    status_t status = db_begin(message);
+    if (status == OK)
+        status = dispatch(service, message, bytes, size);
+    if (status == OK)
+        status = db_commit(message);
+    if (status != OK)
+        db_rollback(message);
+    return status;
+}
+
+struct message check_message(int64_t at_us, const char *subject, Bus__V1__Actor__Role role,
+                             const char *organisation)
+{
+    struct message message = message_new(keep_arena());
+    actor_t *actor = arena_alloc(message.arena, sizeof *actor);
+
+    bus__v1__actor__init(actor);
+    actor->subject = arena_text(message.arena, subject);
+    actor->role = role;
+    actor->organisation = arena_text(message.arena, organisation);
+    message.id = uuid_new(message.arena, clock_real_us());
+    message.at_us = at_us;
+    message.actor = actor;
+    message.sender = "check";
+    message.correlation = message.id;
+    message.rehearsal = true;
+    return message;
+}
+
+void check_refused(const struct message *message, status_t status, const char *reason_part)
+{
+    assert_int_equal(REFUSED, status);
+    assert_non_null(message->reason);
+    if (strstr(message->reason, reason_part) == NULL)
+        fail_msg("refused because \"%s\", not because of \"%s\"", message->reason, reason_part);
+    assert_null(message->emitted);
+}
+
+const void *check_emitted(struct message *message, int count, int n, const ProtobufCMessageDescriptor *type)
+{
+    const struct emitted *wanted = NULL;
+    const void *event = NULL;
+    int emitted = 0;
+
+    for (const struct emitted *one = message->emitted; one != NULL; one = one->next)
+        if (emitted++ == n)
+            wanted = one;
+    if (emitted != count)
+        fail_msg("%d events were emitted, not %d (%s)", emitted, count,
+                 message->reason != NULL ? message->reason : "nothing failed");
+    assert_non_null(wanted);
+    assert_string_equal(type->name, wanted->descriptor->name);
+    if (message_decode(message, type, wanted->data, wanted->size, &event) != OK)
+        give_up("an emitted event cannot be read", message);
+    return event;
+}
+
+db_t *check_db_open(const struct service *service)
+{
+    static int opened;
+    struct message message = check_message(0, "check", BUS__V1__ACTOR__ROLE__OPERATOR, "");
+    struct service_sql sql = service_sql(service);
+    const struct sql *const *const statements[] = {sql_check_all, sql.statements[0], sql.statements[1], NULL};
+    struct db_config config = {
+        .url = database_url(),
+        .schema = arena_printf(message.arena, "check_%s_%d_%d", service->name, (int)getpid(), ++opened),
+        .statements = arena_copy(message.arena, statements, sizeof statements),
+        .application_name = "check",
+    };
+
+    make_schema(&config, &sql);
+    message.db = db_new(&config);
+    if (db_connect(&message) != OK)
+        give_up("the database for this test could not be opened", &message);
+    return message.db;
+}
+
+void check_db_close(db_t **db_p)
+{
+    struct message message = check_message(0, "check", BUS__V1__ACTOR__ROLE__OPERATOR, "");
+
+    message.db = *db_p;
+    if (message.db == NULL)
+        return;
+    db_rollback(&message);
+    status_t status = db_connect(&message);
+    if (status == OK)
+        status = RUN0(&message, check_drop, NULL);
+    db_destroy(db_p);
+    if (status != OK)
+        give_up("the schema of this test could not be dropped", &message);
+}
+
+status_t check_command(const struct service *service, struct message *message, const void *command)
+{
+    return in_transaction(service, message, command, service_decide);
+}
+
+status_t check_heard(const struct service *service, struct message *message, const void *event)
+{
+    static uint64_t position;
+
+    message->position = ++position;
+    return in_transaction(service, message, event, service_hear);
+}
