@@ -27,6 +27,21 @@ char *hex(arena_t *arena, const void *bytes, size_t size)
     return text;
 }
 
+char *base32(arena_t *arena, const void *bytes, size_t size, size_t characters)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    const uint8_t *from = bytes;
+
+    assert(characters * 5 <= size * 8);
+    char *text = arena_alloc(arena, characters + 1);
+    for (size_t i = 0; i < characters; i++) {
+        size_t byte = i * 5 / 8, bit = i * 5 % 8;
+        unsigned pair = (unsigned)from[byte] << 8 | (byte + 1 < size ? from[byte + 1] : 0);
+        text[i] = alphabet[pair >> (11 - bit) & 31];
+    }
+    return text;
+}
+
 char *sha256_text(arena_t *arena, const void *bytes, size_t size)
 {
     uint8_t digest[32];

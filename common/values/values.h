@@ -32,6 +32,8 @@ void sha256(const void *bytes, size_t size, uint8_t ret[32]);
 char *hex(arena_t *arena, const void *bytes, size_t size);
 // The same as text of a SHA-256 at once.
 char *sha256_text(arena_t *arena, const void *bytes, size_t size);
+// The first characters of bytes in base32 (RFC 4648, A-Z2-7), in the arena. At most as many as the bytes give whole.
+char *base32(arena_t *arena, const void *bytes, size_t size, size_t characters);
 
 // Money is int64 øre, 0 .. MONEY_MAX. Sums that would leave that range are refused, never wrapped.
 #define MONEY_MAX INT64_C(10000000000000)  // 10^13 øre, 100 billion kroner
