@@ -26,18 +26,11 @@ char *claim_id(arena_t *arena, const char *application_id, int32_t year)
 
 char *payment_end_to_end_id(arena_t *arena, const char *key)
 {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     const char *named = arena_printf(arena, "pay%s", key);
     uint8_t digest[32];
-    char *text = arena_alloc(arena, END_TO_END_CHARACTERS + 1);
 
     sha256(named, strlen(named), digest);
-    for (unsigned i = 0; i < END_TO_END_CHARACTERS; i++) {
-        unsigned bit = i * 5;
-        unsigned two_bytes = (unsigned)digest[bit / 8] << 8 | digest[bit / 8 + 1];
-        text[i] = alphabet[two_bytes >> (11 - bit % 8) & 31];
-    }
-    return text;
+    return base32(arena, digest, sizeof digest, END_TO_END_CHARACTERS);
 }
 
 char *payment_content_sha256(arena_t *arena, const PaymentDue *due, const char *coding,
