@@ -1,0 +1,417 @@
+// main: the event log's process: the bus, the feed, and the turn in which everything that has arrived is appended at once.
+#include "eventlog.h"
+
+#include "bus/secure.h"
+#include "clock/clock.h"
+#include "eventlog_store.sql.h"
+#include "limits.h"
+#include "log/log.h"
+#include "service/env.h"
+#include "values/values.h"
+
+#include <assert.h>
+#include <czmq.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TURN_BYTES (64 * 1024 * 1024)  // an arena for a whole batch: its bytes, decoded, and as parameters
+#define STANDBY_MS 1000                // between two tries to take the log over
+
+static const char help[] =
+    "usage: tildel-eventlog [--migrate | --verify | --health | --help]\n"
+    "\n"
+    "The one log of everything that has happened: appends events in one order without gaps, serves pages of it\n"
+    "under the name \"eventlog\", and publishes what it appends on a feed. A second process waits until the first is gone.\n"
+    "\n"
+    "  --migrate   make or update the schema as the owner, then exit\n"
+    "  --verify    recompute every leaf hash, root and version from the database; prints one line of JSON\n"
+    "  --health    ask the running log for its head\n"
+    "\n"
+    "Environment: DATABASE_URL or DATABASE_URL_FILE (the role tildel_eventlog), MIGRATE_URL or MIGRATE_URL_FILE and\n"
+    "DATABASE_ROLE (--migrate), BUS_BROKER, BUS_KEYS, BUS_NAME (eventlog), FEED_BIND (tcp://address:port),\n"
+    "REHEARSAL (set: the log of a rehearsal; must be as the log was made).\n"
+    "\n"
+    "Exit codes: 0 well; 1 a fault, told in one sentence; 2 wrong usage; 3 unhealthy; 4 --verify found a fault.\n";
+
+// The process.
+struct process {
+    struct eventlog log;
+    bus_t *bus;
+    registry_t *registry;
+    secure_t *secure;
+    zsock_t *feed;
+    arena_t *arena;
+    int64_t published_ms;
+    bool leading;       // we hold the log; false after the database was away
+    int64_t tried_ms;
+};
+
+static struct message turn_message(struct process *process)
+{
+    struct message message = message_new(process->arena);
+
+    message.db = process->log.db;
+    return message;
+}
+
+static db_t *open_database(const char *url, bool prepare)
+{
+    static const struct sql *const *const statements[] = {sql_eventlog_all, NULL};
+    struct db_config config = {.url = url, .schema = "eventlog", .statements = prepare ? statements : NULL,
+                               .application_name = "tildel-eventlog"};
+
+    return db_new(&config);
+}
+
+// ------------------------------------------------------------------------------------------------------ the feed
+
+static void publish(struct process *process, Entry **entries, size_t count)
+{
+    Eventlog__V1__Published published = EVENTLOG__V1__PUBLISHED__INIT;
+    size_t size;
+
+    published.n_entries = count;
+    published.entries = entries;
+    published.head = log_head(&process->log, process->arena);
+    const uint8_t *bytes = message_encode(process->arena, &published, &size);
+    zmsg_t *message = zmsg_new();
+    assert(message != NULL);
+    zmsg_addstr(message, "log");
+    zmsg_addmem(message, bytes, size);
+    zmsg_send(&message, process->feed);
+    zmsg_destroy(&message);  // what could not be sent is fetched by Read
+    process->published_ms = clock_stopwatch_ms();
+}
+
+// As many messages as the frame's limit asks for.
+static void publish_all(struct process *process, Entry **entries, size_t count)
+{
+    size_t from = 0, bytes = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (bytes + entries[i]->event.len + 64 > LIMIT_BATCH_BYTES) {
+            publish(process, entries + from, i - from);
+            from = i;
+            bytes = 0;
+        }
+        bytes += entries[i]->event.len + 64;
+    }
+    if (from < count)
+        publish(process, entries + from, count - from);
+}
+
+// ------------------------------------------------------------------------------------------------------ appending
+
+static void refuse(struct process *process, const Bus__V1__Request *request, Bus__V1__Reply__Status status, const char *reason)
+{
+    bus_reply(process->bus, request->ticket, request->id, status, reason, NULL, NULL, 0);
+}
+
+static void answer_wish(struct process *process, const struct wish *wish)
+{
+    Appended appended = EVENTLOG__V1__APPENDED__INIT;
+    size_t size;
+
+    appended.n_results = wish->append->n_events;
+    appended.results = wish->results;
+    const uint8_t *body = message_encode(process->arena, &appended, &size);
+    bus_reply(process->bus, wish->request->ticket, wish->request->id, BUS__V1__REPLY__STATUS__OK, "",
+              &eventlog__v1__appended__descriptor, body, size);
+}
+
+// The database failed us: whether the batch stands is unknown. Take the log over again before going on; the senders ask again.
+static void lose(struct process *process, const char *reason)
+{
+    log_warn("the log waits for its database", "reason", reason, NULL);
+    process->leading = false;
+    process->tried_ms = clock_stopwatch_ms();
+}
+
+static void append(struct process *process, struct wish wishes[], int count)
+{
+    struct message message = turn_message(process);
+    Entry **entries = NULL;
+    size_t added = 0;
+    int64_t began_ms = clock_stopwatch_ms();
+
+    status_t status = log_append(&process->log, &message, wishes, count, &entries, &added);
+    if (status == REFUSED) {
+        log_alarm("the log was taken over", "reason", message.reason, NULL);
+        exit(1);
+    }
+    if (status != OK) {
+        lose(process, message.reason);
+        for (int i = 0; i < count; i++)
+            refuse(process, wishes[i].request, BUS__V1__REPLY__STATUS__UNAVAILABLE, "the log waits for its database");
+        return;
+    }
+    for (int i = 0; i < count; i++)
+        answer_wish(process, &wishes[i]);
+    publish_all(process, entries, added);
+    log_info("appended", "events", log_number((int64_t)added), "requests", log_number(count), "position",
+             log_number((int64_t)process->log.tree.size), "ms", log_number(clock_stopwatch_ms() - began_ms), NULL);
+}
+
+// ------------------------------------------------------------------------------------------------------- queries
+
+static void serve_query(struct process *process, const struct incoming *incoming)
+{
+    const Bus__V1__Request *request = incoming->request;
+    struct message message = turn_message(process);
+    const Eventlog__V1__Read *query;
+    const Eventlog__V1__GetHead *get_head;
+    status_t status;
+
+    if (strcmp(request->type, eventlog__v1__read__descriptor.name) == 0) {
+        status = message_decode(&message, &eventlog__v1__read__descriptor, incoming->body, incoming->body_size, &query);
+        if (status == OK)
+            status = log_read(&process->log, &message, query);
+    } else if (strcmp(request->type, eventlog__v1__get_head__descriptor.name) == 0) {
+        status = message_decode(&message, &eventlog__v1__get_head__descriptor, incoming->body, incoming->body_size,
+                                &get_head);
+        if (status == OK)
+            answer(&message, log_head(&process->log, process->arena));
+    } else {
+        status = fail(&message, POISON, "the event log knows no '%s'", request->type);
+    }
+    if (status == OK)
+        bus_reply(process->bus, request->ticket, request->id, BUS__V1__REPLY__STATUS__OK, "", message.answer_descriptor,
+                  message.answer, message.answer_size);
+    else if (status == RETRY)
+        refuse(process, request, BUS__V1__REPLY__STATUS__UNAVAILABLE, message.reason);
+    else
+        refuse(process, request, status == REFUSED ? BUS__V1__REPLY__STATUS__REFUSED : BUS__V1__REPLY__STATUS__POISON,
+               message.reason);
+    if (status == RETRY)
+        lose(process, message.reason);
+}
+
+// Only the services write, and each only as itself.
+static status_t take_append(struct message *message, const struct incoming *incoming, struct wish *ret)
+{
+    if (incoming->request->actor->role != BUS__V1__ACTOR__ROLE__SERVICE)
+        return fail(message, REFUSED, "only services append to the log");
+    status_t status = message_decode(message, &eventlog__v1__append__descriptor, incoming->body, incoming->body_size,
+                                     &ret->append);
+    if (status != OK)
+        return status;
+    if (ret->append->n_events < 1 || ret->append->n_events > LIMIT_APPEND_EVENTS)
+        return fail(message, REFUSED, "events: %zu; it must be 1 to %d", ret->append->n_events, LIMIT_APPEND_EVENTS);
+    ret->request = incoming->request;
+    return OK;
+}
+
+// ------------------------------------------------------------------------------------------------------ the turn
+
+// Everything that has arrived: Appends go into wishes, the rest is answered on the way. Returns false after a stop.
+static bool collect(struct process *process, struct wish wishes[], int *count, size_t *bytes, int timeout_ms)
+{
+    while (*count < APPEND_WISHES && *bytes < APPEND_BATCH_BYTES) {
+        struct incoming incoming = bus_next(process->bus, process->arena, timeout_ms);
+        timeout_ms = 0;
+        if (incoming.kind == INCOMING_STOP)
+            return false;
+        if (incoming.kind == INCOMING_NOTHING)
+            return true;
+        if (incoming.kind != INCOMING_REQUEST)
+            continue;
+        if (!process->leading) {
+            refuse(process, incoming.request, BUS__V1__REPLY__STATUS__UNAVAILABLE, "the log waits for its database");
+            continue;
+        }
+        if (strcmp(incoming.request->type, eventlog__v1__append__descriptor.name) != 0) {
+            serve_query(process, &incoming);
+            continue;
+        }
+        struct message message = message_new(process->arena);
+        status_t status = take_append(&message, &incoming, &wishes[*count]);
+        if (status == OK) {
+            (*count)++;
+            *bytes += incoming.body_size;
+        } else {
+            refuse(process, incoming.request,
+                   status == REFUSED ? BUS__V1__REPLY__STATUS__REFUSED : BUS__V1__REPLY__STATUS__POISON, message.reason);
+        }
+    }
+    return true;
+}
+
+static void take_over_again(struct process *process)
+{
+    struct message message = turn_message(process);
+
+    if (process->leading || clock_stopwatch_ms() - process->tried_ms < STANDBY_MS)
+        return;
+    process->tried_ms = clock_stopwatch_ms();
+    status_t status = log_take_over(&process->log, &message);
+    if (status == OK) {
+        process->leading = true;
+        log_info("the log is ours again", "epoch", log_number(process->log.epoch), NULL);
+    } else if (status != RETRY) {
+        log_alarm("the log cannot be taken over", "reason", message.reason, NULL);
+        exit(1);
+    }
+}
+
+static void serve(struct process *process)
+{
+    struct wish wishes[APPEND_WISHES];
+    bool going = true;
+
+    while (going) {
+        int count = 0;
+        size_t bytes = 0;
+        int64_t due_ms = process->published_ms + LIMIT_HEARTBEAT_MS - clock_stopwatch_ms();
+        going = collect(process, wishes, &count, &bytes, due_ms > 0 ? (int)due_ms : 0);
+        take_over_again(process);
+        if (count > 0)
+            append(process, wishes, count);
+        if (process->leading && clock_stopwatch_ms() - process->published_ms >= LIMIT_HEARTBEAT_MS)
+            publish(process, NULL, 0);
+        else if (!process->leading)
+            process->published_ms = clock_stopwatch_ms();
+        registry_refresh(process->registry);
+        arena_reset(process->arena);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------ start
+
+static bool may_follow(const struct registered *key)
+{
+    return key->feed;
+}
+
+static void open_feed(struct process *process, const struct bus_config *config)
+{
+    const char *bind = env_required("FEED_BIND");
+    char path[4096];
+
+    snprintf(path, sizeof path, "%s/registry.zpl", config->keys);
+    process->registry = registry_load(path, process->log.rehearsal);
+    struct key_pair own = secure_own_key(config->keys, config->name, process->registry);
+    process->secure = secure_start(process->registry, may_follow);
+    process->feed = secure_bind(process->secure, ZMQ_PUB, bind, own.secret_key);
+    secure_self_test(process->secure, bind, own.public_key);
+}
+
+// Wait, as long as it takes, until the log is ours; a second process stands by here.
+static void take_over_first(struct process *process)
+{
+    bool told = false;
+
+    for (;;) {
+        struct message message = turn_message(process);
+        status_t status = log_take_over(&process->log, &message);
+        if (status == OK)
+            break;
+        if (status != RETRY) {
+            log_alarm("the log cannot be taken over", "reason", message.reason, NULL);
+            exit(1);
+        }
+        if (!told)
+            log_info("standing by", "reason", message.reason, NULL);
+        told = true;
+        arena_reset(process->arena);
+        zclock_sleep(STANDBY_MS);
+    }
+    process->leading = true;
+    log_info("the log is ours", "epoch", log_number(process->log.epoch), "position",
+             log_number((int64_t)process->log.tree.size), NULL);
+}
+
+static int run(void)
+{
+    struct bus_config config = bus_config_from_env("eventlog");
+    struct process process = {.arena = arena_new(TURN_BYTES)};
+
+    config.serves = "eventlog";
+    config.feed = NULL;
+    config.credit = 1024;
+    process.log.rehearsal = env_rehearsal();
+    process.log.db = open_database(env_url(process.arena, "DATABASE_URL"), true);
+    take_over_first(&process);
+    open_feed(&process, &config);
+    process.bus = bus_connect(&config);
+    bus_turns(process.bus, process.secure);
+    serve(&process);
+    log_info("the log stops", "position", log_number((int64_t)process.log.tree.size), NULL);
+    bus_destroy(&process.bus);
+    zsock_destroy(&process.feed);
+    secure_destroy(&process.secure);
+    registry_destroy(&process.registry);
+    db_destroy(&process.log.db);
+    arena_destroy(&process.arena);
+    return 0;
+}
+
+// -------------------------------------------------------------------------------------------------- other things
+
+static int migrate(void)
+{
+    static const struct migration *const lists[] = {migrations_eventlog, NULL};
+    arena_t *arena = arena_new(LIMIT_ARENA_BYTES);
+    struct message message = message_new(arena);
+    db_t *db = open_database(env_url(arena, "MIGRATE_URL"), false);
+    const char *login = getenv("DATABASE_ROLE");
+
+    message.db = db;
+    status_t status = db_migrate(&message, login && *login ? login : NULL, lists);
+    if (status != OK)
+        log_alarm("the schema could not be brought up to date", "reason", message.reason, NULL);
+    else
+        log_info("the schema is up to date", NULL);
+    db_destroy(&db);
+    arena_destroy(&arena);
+    return status == OK ? 0 : 1;
+}
+
+static int verify(void)
+{
+    arena_t *arena = arena_new(TURN_BYTES);
+    struct message message = message_new(arena);
+    db_t *db = open_database(arena_text(arena_new(LIMIT_ARENA_BYTES), env_url(arena, "DATABASE_URL")), true);
+
+    message.db = db;
+    int code = log_verify(&message, true);
+    db_destroy(&db);
+    arena_destroy(&arena);
+    return code;
+}
+
+static int health(void)
+{
+    struct bus_config config = bus_config_from_env("eventlog");
+    arena_t *arena = arena_new(LIMIT_ARENA_BYTES);
+    struct incoming incoming;
+
+    config.feed = NULL;
+    bus_t *bus = bus_connect(&config);
+    bool well = bus_call(bus, arena, "eventlog", uuid_new(arena, clock_real_us()), eventlog__v1__get_head__descriptor.name,
+                         NULL, 3000, NULL, 0, &incoming) &&
+                incoming.reply->status == BUS__V1__REPLY__STATUS__OK;
+    if (!well)
+        log_warn("the event log does not answer", NULL);
+    bus_destroy(&bus);
+    arena_destroy(&arena);
+    return well ? 0 : 3;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *option;
+        int (*run)(void);
+    } options[] = {{"--migrate", migrate}, {"--verify", verify}, {"--health", health}};
+
+    log_start("eventlog");
+    if (argc == 1)
+        return run();
+    for (size_t i = 0; argc == 2 && i < sizeof options / sizeof options[0]; i++)
+        if (strcmp(argv[1], options[i].option) == 0)
+            return options[i].run();
+    bool asked = argc == 2 && strcmp(argv[1], "--help") == 0;
+    fputs(help, asked ? stdout : stderr);
+    return asked ? 0 : 2;
+}

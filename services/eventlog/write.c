@@ -1,0 +1,380 @@
+// write: taking the log over, checking events, appending them in batches.
+#include "eventlog.h"
+
+#include "clock/clock.h"
+#include "eventlog_store.sql.h"
+#include "limits.h"
+#include "log/log.h"
+#include "values/values.h"
+
+#include <assert.h>
+#include <czmq.h>
+#include <string.h>
+
+#define RECHECKED 10000  // events at the end of the log that are recomputed when it is taken over
+#define RECHECK_PAGE 500
+
+typedef Eventlog__V1__Appended__One One;
+
+// One event that somebody wishes to have in the log.
+struct candidate {
+    const Event *event;
+    ProtobufCBinaryData bytes;
+    uint8_t leaf[TREE_HASH];
+    One *result;
+    bool judged;       // malformed: not looked up
+    int64_t last;      // last version of its stream in the database
+    int64_t position;  // where this very version stands, 0: nowhere
+    ProtobufCBinaryData stands;  // the leaf that stands there
+};
+
+// ------------------------------------------------------------------------------------------------ taking over
+
+// The newest recorded tree some way back, brought forward over what is stored, must be the head's.
+static status_t recompute_end(struct message *message, const struct tree *head)
+{
+    struct tree tree = {0};
+    struct rows rows;
+    int64_t back = (int64_t)head->size > RECHECKED ? (int64_t)head->size - RECHECKED : 0;
+
+    status_t status = RUN(message, root_before, &rows, INT(back));
+    if (status == OK && rows.count == 1) {
+        ProtobufCBinaryData frontier = row_bytes(&rows, 0, 1);
+        if (tree_load(&tree, (uint64_t)row_int(&rows, 0, 0), frontier.data, frontier.len) != 0)
+            return fail(message, POISON, "the recorded tree at position %lld is damaged",
+                        (long long)row_int(&rows, 0, 0));
+    }
+    while (status == OK && tree.size < head->size) {
+        status = RUN(message, read_leaves, &rows, INT((int64_t)tree.size), INT(RECHECK_PAGE));
+        if (status == OK && rows.count == 0)
+            return fail(message, POISON, "the log ends at position %llu and its head says %llu",
+                        (unsigned long long)tree.size, (unsigned long long)head->size);
+        for (int i = 0; status == OK && i < rows.count; i++) {
+            ProtobufCBinaryData stored = row_bytes(&rows, i, 1), bytes = row_bytes(&rows, i, 2);
+            uint8_t leaf[TREE_HASH];
+            tree_leaf(bytes.data, bytes.len, leaf);
+            if (row_int(&rows, i, 0) != (int64_t)tree.size + 1 || memcmp(leaf, stored.data, TREE_HASH) != 0)
+                return fail(message, POISON, "the log does not agree with its own hashes at position %llu",
+                            (unsigned long long)tree.size + 1);
+            tree_add(&tree, leaf);
+        }
+    }
+    if (status == OK && (tree.size != head->size || memcmp(tree.hashes, head->hashes, sizeof tree.hashes) != 0))
+        return fail(message, POISON, "the recomputed tree differs from the head at position %llu",
+                    (unsigned long long)head->size);
+    return status;
+}
+
+static status_t make_head(struct eventlog *log, struct message *message)
+{
+    struct tree empty = {0};
+    uint8_t root[TREE_HASH];
+
+    tree_root(&empty, root);
+    return RUN(message, create_head, NULL, TEXT(uuid_new(message->arena, clock_real_us())), BOOL(log->rehearsal),
+               BYTES(root, TREE_HASH));
+}
+
+static status_t load_head(struct eventlog *log, struct message *message)
+{
+    struct rows rows;
+
+    status_t status = RUN0(message, load_head, &rows);
+    if (status != OK)
+        return status;
+    assert(rows.count == 1);
+    bool rehearsal = row_int(&rows, 0, 3) != 0;
+    ProtobufCBinaryData frontier = row_bytes(&rows, 0, 5);
+    if (rehearsal != log->rehearsal)
+        return fail(message, REFUSED, "this log was made by a %s and this process was started as a %s: set or unset "
+                    "REHEARSAL, or use another database", rehearsal ? "rehearsal" : "real stack",
+                    log->rehearsal ? "rehearsal" : "real stack");
+    if (tree_load(&log->tree, (uint64_t)row_int(&rows, 0, 0), frontier.data, frontier.len) != 0)
+        return fail(message, POISON, "the head's tree does not fit its position %lld",
+                    (long long)row_int(&rows, 0, 0));
+    snprintf(log->log_id, sizeof log->log_id, "%s", row_text(&rows, 0, 2));
+    return OK;
+}
+
+static status_t raise_epoch(struct eventlog *log, struct message *message)
+{
+    struct rows rows;
+
+    status_t status = db_begin(message);
+    if (status == OK)
+        status = make_head(log, message);
+    if (status == OK)
+        status = RUN0(message, raise_epoch, &rows);
+    if (status == OK)
+        log->epoch = row_int(&rows, 0, 0);
+    if (status == OK)
+        status = load_head(log, message);
+    if (status == OK)
+        status = db_commit(message);
+    if (status != OK)
+        db_rollback(message);
+    return status;
+}
+
+static status_t make_room(struct eventlog *log, struct message *message)
+{
+    struct rows rows;
+
+    if ((int64_t)log->tree.size + APPEND_WISHES * LIMIT_APPEND_EVENTS < log->room)
+        return OK;
+    status_t status = RUN(message, make_room, &rows, INT((int64_t)log->tree.size));
+    if (status == OK)
+        log->room = (row_int(&rows, 0, 0)) * INT64_C(10000000);
+    return status;
+}
+
+status_t log_take_over(struct eventlog *log, struct message *message)
+{
+    struct rows rows;
+
+    status_t status = db_connect(message);
+    if (status == OK)
+        status = RUN0(message, try_lock, &rows);
+    if (status == OK && !row_int(&rows, 0, 0))
+        status = fail(message, RETRY, "another writer holds the log");
+    if (status == OK)
+        status = raise_epoch(log, message);
+    if (status == OK)
+        status = recompute_end(message, &log->tree);
+    log->room = 0;
+    if (status == OK)
+        status = make_room(log, message);
+    return status;
+}
+
+// ---------------------------------------------------------------------------------------------- checking events
+
+static bool begins_with_word(const char *text, const char *word, char end)
+{
+    size_t size = strlen(word);
+
+    return size > 0 && strncmp(text, word, size) == 0 && text[size] == end;
+}
+
+static status_t check_event(const struct eventlog *log, struct message *message, const Event *event, const char *sender)
+{
+    if (strcmp(event->source, sender) != 0)
+        return fail(message, REFUSED, "source is '%s' and the sender is '%s': they must be the same", event->source, sender);
+    if (!begins_with_word(event->stream, event->source, '/') || strlen(event->stream) > LIMIT_LINE_BYTES)
+        return fail(message, REFUSED, "stream '%s' must begin with '%s/'", event->stream, event->source);
+    if (!begins_with_word(event->type, event->source, '.'))
+        return fail(message, REFUSED, "type '%s' must belong to the package of '%s'", event->type, event->source);
+    if (!uuid_valid(event->id))
+        return fail(message, REFUSED, "id '%s' must be a UUID in lower case", event->id);
+    if (event->version < 1 || event->version > INT64_MAX)
+        return fail(message, REFUSED, "version of stream %s must be 1 or more", event->stream);
+    if (event->rehearsal != log->rehearsal)
+        return fail(message, REFUSED, "the event is %s and this log is %s", event->rehearsal ? "of a rehearsal" : "real",
+                    log->rehearsal ? "a rehearsal's" : "real");
+    return OK;
+}
+
+static struct candidate take_candidate(const struct eventlog *log, struct message *message, ProtobufCBinaryData bytes,
+                                       const char *sender)
+{
+    struct candidate candidate = {.bytes = bytes};
+    struct message own = message_new(message->arena);
+    status_t status = OK;
+
+    candidate.result = arena_alloc(message->arena, sizeof *candidate.result);
+    eventlog__v1__appended__one__init(candidate.result);
+    if (bytes.len > LIMIT_EVENT_BYTES)
+        status = fail(&own, REFUSED, "an event of %zu bytes is too large; at most %d", bytes.len, LIMIT_EVENT_BYTES);
+    if (status == OK)
+        status = message_decode(&own, &eventlog__v1__event__descriptor, bytes.data, bytes.len, &candidate.event);
+    if (status == OK)
+        status = check_event(log, &own, candidate.event, sender);
+    if (status != OK) {
+        candidate.judged = true;
+        candidate.result->result = EVENTLOG__V1__APPENDED__RESULT__REFUSED;
+        candidate.result->reason = (char *)own.reason;
+        log_alarm("an event was refused", "sender", sender, "reason", own.reason, NULL);
+        return candidate;
+    }
+    tree_leaf(bytes.data, bytes.len, candidate.leaf);
+    return candidate;
+}
+
+static struct candidate *take_candidates(const struct eventlog *log, struct message *message, struct wish wishes[],
+                                         int count, int *ret_count)
+{
+    size_t total = 0, n = 0;
+
+    for (int i = 0; i < count; i++)
+        total += wishes[i].append->n_events;
+    struct candidate *candidates = arena_alloc(message->arena, (total + 1) * sizeof *candidates);
+    for (int i = 0; i < count; i++) {
+        const Append *append = wishes[i].append;
+        wishes[i].results = arena_alloc(message->arena, (append->n_events + 1) * sizeof *wishes[i].results);
+        for (size_t k = 0; k < append->n_events; k++, n++) {
+            candidates[n] = take_candidate(log, message, append->events[k], wishes[i].request->sender);
+            wishes[i].results[k] = candidates[n].result;
+        }
+    }
+    *ret_count = (int)n;
+    return candidates;
+}
+
+// What stands in the database already, for all candidates in one statement.
+static status_t find_places(struct message *message, struct candidate *candidates, int count)
+{
+    const char **streams = arena_alloc(message->arena, ((size_t)count + 1) * sizeof *streams);
+    int64_t *versions = arena_alloc(message->arena, ((size_t)count + 1) * sizeof *versions);
+    struct rows rows;
+
+    for (int i = 0; i < count; i++) {
+        streams[i] = candidates[i].judged ? "" : candidates[i].event->stream;
+        versions[i] = candidates[i].judged ? 0 : (int64_t)candidates[i].event->version;
+    }
+    status_t status = RUN(message, find_places, &rows, db_text_array(message, streams, count),
+                          db_int_array(message, versions, count));
+    for (int i = 0; status == OK && i < count; i++) {
+        candidates[i].last = row_int(&rows, i, 0);
+        candidates[i].position = row_int(&rows, i, 1);
+        candidates[i].stands = row_bytes(&rows, i, 2);
+    }
+    return status;
+}
+
+// ------------------------------------------------------------------------------------------------ judging a batch
+
+static void store_at(One *result, int64_t position)
+{
+    result->result = EVENTLOG__V1__APPENDED__RESULT__STORED;
+    result->position = (uint64_t)position;
+}
+
+// A version that stands already: the same bytes are acknowledged again, others are an alarm.
+static void judge_repeat(struct message *message, struct candidate *candidate, int64_t position, const uint8_t *leaf)
+{
+    if (memcmp(leaf, candidate->leaf, TREE_HASH) == 0) {
+        store_at(candidate->result, position);
+        return;
+    }
+    candidate->result->result = EVENTLOG__V1__APPENDED__RESULT__REFUSED;
+    candidate->result->reason =
+        arena_printf(message->arena, "version %llu of stream %s stands at position %lld with other content",
+                     (unsigned long long)candidate->event->version, candidate->event->stream, (long long)position);
+    log_alarm("two events claim one version", "stream", candidate->event->stream, "reason",
+              candidate->result->reason, NULL);
+}
+
+// In the order they came. added[] gets those that are new, and their places; this batch's own additions are found again by
+// stream (the last one) and by stream and version.
+static int judge(const struct eventlog *log, struct message *message, struct candidate *candidates, int count,
+                 struct candidate **added)
+{
+    zhashx_t *last = zhashx_new(), *versions = zhashx_new();
+    int n = 0;
+
+    assert(last != NULL && versions != NULL);
+    for (int i = 0; i < count; i++) {
+        struct candidate *candidate = &candidates[i];
+        if (candidate->judged)
+            continue;
+        const char *stream = candidate->event->stream;
+        const char *key = arena_printf(message->arena, "%llu %s", (unsigned long long)candidate->event->version, stream);
+        const struct candidate *newest = zhashx_lookup(last, stream), *same = zhashx_lookup(versions, key);
+        uint64_t next = (newest ? newest->event->version : (uint64_t)candidate->last) + 1;
+
+        if (same) {
+            judge_repeat(message, candidate, (int64_t)same->result->position, same->leaf);
+        } else if (candidate->position > 0) {
+            judge_repeat(message, candidate, candidate->position, candidate->stands.data);
+        } else if (candidate->event->version > next) {
+            candidate->result->result = EVENTLOG__V1__APPENDED__RESULT__HELD_BACK;
+        } else {
+            store_at(candidate->result, (int64_t)log->tree.size + n + 1);
+            added[n++] = candidate;
+            zhashx_update(last, stream, candidate);
+            zhashx_update(versions, key, candidate);
+        }
+    }
+    zhashx_destroy(&last);
+    zhashx_destroy(&versions);
+    return n;
+}
+
+// ---------------------------------------------------------------------------------------------------- appending
+
+static status_t write_added(const struct eventlog *log, struct message *message, struct candidate **added, int count,
+                            const struct tree *tree, int64_t now_us)
+{
+    size_t room = (size_t)count;
+    const char **streams = arena_alloc(message->arena, room * sizeof *streams);
+    const char **types = arena_alloc(message->arena, room * sizeof *types);
+    int64_t *versions = arena_alloc(message->arena, room * sizeof *versions);
+    struct arg *bytes = arena_alloc(message->arena, room * sizeof *bytes);
+    struct arg *leaves = arena_alloc(message->arena, room * sizeof *leaves);
+    uint8_t root[TREE_HASH];
+    struct rows rows;
+
+    for (int i = 0; i < count; i++) {
+        streams[i] = added[i]->event->stream;
+        types[i] = added[i]->event->type;
+        versions[i] = (int64_t)added[i]->event->version;
+        bytes[i] = BYTES(added[i]->bytes.data, added[i]->bytes.len);
+        leaves[i] = BYTES(added[i]->leaf, TREE_HASH);
+    }
+    tree_root(tree, root);
+    status_t status = RUN(message, append, &rows, INT((int64_t)tree->size), BYTES(root, TREE_HASH),
+                          BYTES(tree->hashes, (size_t)tree->count * TREE_HASH), INT(log->epoch),
+                          INT((int64_t)log->tree.size), INT(now_us), db_text_array(message, streams, count),
+                          db_int_array(message, versions, count), db_text_array(message, types, count),
+                          db_bytes_array(message, bytes, count), db_bytes_array(message, leaves, count));
+    if (status == OK && rows.affected != 1)
+        status = fail(message, REFUSED, "another writer has taken the log over from epoch %lld", (long long)log->epoch);
+    return status;
+}
+
+static Entry **entries_of(const struct eventlog *log, arena_t *arena, struct candidate **added, int count, int64_t now_us)
+{
+    Entry **entries = arena_alloc(arena, ((size_t)count + 1) * sizeof *entries);
+
+    for (int i = 0; i < count; i++) {
+        entries[i] = arena_alloc(arena, sizeof *entries[i]);
+        eventlog__v1__entry__init(entries[i]);
+        entries[i]->position = added[i]->result->position;
+        entries[i]->event = added[i]->bytes;
+        entries[i]->appended_at_us = now_us;
+        entries[i]->epoch = (uint64_t)log->epoch;
+    }
+    return entries;
+}
+
+status_t log_append(struct eventlog *log, struct message *message, struct wish wishes[], int count,
+                    Entry ***ret_entries, size_t *ret_count)
+{
+    int n = 0, n_added = 0;
+    struct candidate *candidates = take_candidates(log, message, wishes, count, &n);
+    struct candidate **added = arena_alloc(message->arena, ((size_t)n + 1) * sizeof *added);
+    struct tree tree = log->tree;
+    int64_t now_us = clock_calendar_us();
+
+    status_t status = make_room(log, message);
+    if (status == OK)
+        status = db_begin(message);
+    if (status == OK)
+        status = find_places(message, candidates, n);
+    if (status == OK)
+        n_added = judge(log, message, candidates, n, added);
+    for (int i = 0; status == OK && i < n_added; i++)
+        tree_add(&tree, added[i]->leaf);
+    if (status == OK && n_added > 0)
+        status = write_added(log, message, added, n_added, &tree, now_us);
+    if (status == OK)
+        status = db_commit(message);
+    if (status != OK) {
+        db_rollback(message);
+        return status;
+    }
+    log->tree = tree;
+    *ret_entries = entries_of(log, message->arena, added, n_added, now_us);
+    *ret_count = (size_t)n_added;
+    return OK;
+}
