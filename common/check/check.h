@@ -8,7 +8,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#undef fail  // cmocka's macro of that name would hide ours; its fail_msg stays
+#undef fail  // cmocka's macro of that name would hide ours; its fail_msg is made anew without it
+#undef fail_msg
+#define fail_msg(text, ...)                                                                                  \
+    do {                                                                                                     \
+        print_error("ERROR: " text "\n", ##__VA_ARGS__);                                                     \
+        _fail(__FILE__, __LINE__);                                                                           \
+    } while (0)
 
 // A message on a fresh arena with a time and an actor, for tests of rules. Destroyed at exit.
 struct message check_message(int64_t at_us, const char *subject, Bus__V1__Actor__Role role,
