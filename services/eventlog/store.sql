@@ -24,7 +24,7 @@ CREATE TABLE root (                   -- the tree after every append, and what i
     frontier bytea NOT NULL
 );
 CREATE TABLE head (                   -- one row; its epoch fences writers that were taken over
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
     position bigint NOT NULL,
     epoch bigint NOT NULL,
     log_id uuid NOT NULL,

@@ -59,7 +59,7 @@ static status_t recompute_end(struct message *message, const struct tree *head)
             tree_add(&tree, leaf);
         }
     }
-    if (status == OK && (tree.size != head->size || memcmp(tree.hashes, head->hashes, sizeof tree.hashes) != 0))
+    if (status == OK && (tree.size != head->size || memcmp(tree.hashes, head->hashes, (size_t)tree.count * TREE_HASH) != 0))
         return fail(message, POISON, "the recomputed tree differs from the head at position %llu",
                     (unsigned long long)head->size);
     return status;
