@@ -30,8 +30,8 @@ static const struct plan {
     const char *speaks;
     bool rehearsal_only;
 } plans[] = {
-    {"broker", "broker", "", "no", "self", false},
-    {"eventlog", "eventlog", "", "no", "self", false},
+    {"broker", "broker", "broker", "no", "self", false},
+    {"eventlog", "eventlog", "eventlog", "no", "self", false},
     {"intake", "intake", "eventlog", "yes", "self", false},
     {"approval", "approval", "eventlog", "yes", "self", false},
     {"evaluation", "evaluation", "eventlog", "yes", "self", false},
