@@ -219,6 +219,22 @@ static bool begin(db_t *db)
     return command(db, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", "BEGIN");
 }
 
+// The caller's list of lists may be on its stack; the lists themselves are static.
+static const struct sql *const *const *kept_lists(const struct sql *const *const *lists)
+{
+    int count = 0;
+
+    if (lists == NULL)
+        return NULL;
+    while (lists[count] != NULL)
+        count++;
+    const struct sql *const **copy = calloc((size_t)count + 1, sizeof *copy);
+    assert(copy != NULL);
+    for (int i = 0; i < count; i++)
+        copy[i] = lists[i];
+    return copy;
+}
+
 db_t *db_new(const struct db_config *config)
 {
     db_t *db = calloc(1, sizeof *db);
@@ -228,7 +244,7 @@ db_t *db_new(const struct db_config *config)
         .url = kept(config->url),
         .schema = kept(config->schema),
         .application_name = kept(config->application_name != NULL ? config->application_name : "tildel"),
-        .statements = config->statements};
+        .statements = kept_lists(config->statements)};
     return db;
 }
 
@@ -242,6 +258,7 @@ void db_destroy(db_t **db_p)
     free(db->url);
     free(db->schema);
     free(db->application_name);
+    free((void *)db->statements);
     free(db);
     *db_p = NULL;
 }
