@@ -101,8 +101,8 @@ static void check_identity(struct faults *faults, const CallDefinition *definiti
     if (!field_made_of(definition->call_id, CALL_CHARACTERS, 3, 64))
         fault(faults, "definition.call_id is \"%.80s\"; it must be 3 to 64 of a-z, 0-9 and -",
               definition->call_id);
-    if (!sha256_text_valid(definition->rule_document_sha256))
-        fault(faults, "definition.rule_document_sha256 is \"%.80s\"; it must be 64 lower-case hex digits",
+    if (*definition->rule_document_sha256 && !sha256_text_valid(definition->rule_document_sha256))
+        fault(faults, "definition.rule_document_sha256 is \"%.80s\"; it must be 64 lower-case hex digits, or empty",
               definition->rule_document_sha256);
     if (strlen(definition->contact) > LIMIT_LINE_BYTES || strpbrk(definition->contact, " \t\n") != NULL ||
         strchr(definition->contact, '@') == NULL)
