@@ -264,6 +264,8 @@ status_t store_hear_submitted(struct message *message, const void *body)
 {
     const ApplicationSubmitted *event = body;
     size_t size;
+    if (!event->content)  // reached from a late submission, whose parts the loop does not look into
+        return fail(message, POISON, "application %s was submitted without content", event->application_id);
     uint8_t *content = message_encode(message->arena, event->content, &size);
     return RUN(message, hear_application, NULL, TEXT(event->application_id), TEXT(event->organisation_number),
                TEXT(event->content->language), BYTES(content, size));
