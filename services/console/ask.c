@@ -2,12 +2,11 @@
 #include "console.h"
 
 #include "clock/clock.h"
-#include "eventlog_v1.pb-c.h"
+#include "limits.h"
 #include "service_v1.pb-c.h"
 #include "values/values.h"
 
 #include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,17 +66,6 @@ static bool service_status(struct console *console, const char *service, Service
 
     return ask_message(console, service, uuid_new(console->arena, clock_real_us()), &request,
                        &service__v1__status__descriptor, ret) == EXIT_DONE;
-}
-
-static bool log_head(struct console *console, uint64_t *ret)
-{
-    Eventlog__V1__GetHead request = EVENTLOG__V1__GET_HEAD__INIT;
-    Eventlog__V1__Head *head;
-
-    if (query(console, &request, &eventlog__v1__head__descriptor, &head) != EXIT_DONE)
-        return false;
-    *ret = head->position;
-    return true;
 }
 
 // ----------------------------------------------------------------------------------------------------- public
@@ -182,11 +170,27 @@ int print_answer(struct console *console)
     return EXIT_DONE;
 }
 
+int read_head(struct console *console, const Eventlog__V1__Head **ret)
+{
+    Eventlog__V1__GetHead request = EVENTLOG__V1__GET_HEAD__INIT;
+
+    return query(console, &request, &eventlog__v1__head__descriptor, ret);
+}
+
+int read_page(struct console *console, uint64_t after, uint32_t limit, const Eventlog__V1__Page **ret)
+{
+    Eventlog__V1__Read request = EVENTLOG__V1__READ__INIT;
+
+    request.after = after;
+    request.limit = limit < LIMIT_PAGE_ENTRIES ? limit : LIMIT_PAGE_ENTRIES;
+    return query(console, &request, &eventlog__v1__page__descriptor, ret);
+}
+
 bool wait_heard(struct console *console, const char *from, const char *to, uint32_t timeout_ms)
 {
     int64_t until_ms = clock_stopwatch_ms() + timeout_ms;
     Service__V1__Status *status;
-    uint64_t head = 0;
+    const Eventlog__V1__Head *log = NULL;
     bool sent = false, heard = false;
 
     do {
@@ -194,13 +198,13 @@ bool wait_heard(struct console *console, const char *from, const char *to, uint3
             if (!service_status(console, from, &status))
                 return false;
             sent = status->unsent == 0;
-            if (sent && !log_head(console, &head))
+            if (sent && read_head(console, &log) != EXIT_DONE)
                 return false;
         }
         if (sent) {
             if (!service_status(console, to, &status))
                 return false;
-            heard = status->position >= head;
+            heard = status->position >= log->position;
         }
         if (!heard)
             nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);

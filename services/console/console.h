@@ -9,6 +9,7 @@
 
 #include "arena/arena.h"
 #include "bus/bus.h"
+#include "eventlog_v1.pb-c.h"
 #include "message/message.h"
 
 #include <stdbool.h>
@@ -56,6 +57,8 @@ extern const struct command commands_log[];
 extern const struct command commands_replay[];
 extern const struct command commands_status[];
 extern const struct command *const command_groups[];
+int run_verify(struct console *console);
+int run_compare(struct console *console);
 
 // One run of tildel.
 struct console {
@@ -71,7 +74,7 @@ struct console {
     arena_t *arena;          // of the command in hand; long ones reset it between pages
     arena_t *ground;         // of the whole run
     struct message message;  // carries arena, db and reason for common/
-    const actor_t *actor;    // NULL: the process itself
+    const actor_t *actor;    // who acts
     uint32_t timeout_ms;
     bool json;
     bus_t *bus;              // NULL until console_bus
@@ -127,6 +130,10 @@ int print_answer(struct console *console);
 
 // The six services that keep a schema each; ended by NULL.
 extern const char *const service_names[];
+
+// The log's head, and its entries after a position, at most limit; both in the arena.
+int read_head(struct console *console, const Eventlog__V1__Head **ret);
+int read_page(struct console *console, uint64_t after, uint32_t limit, const Eventlog__V1__Page **ret);
 
 // Wait until all that `from` has decided is in the log and `to` has heard it; at most timeout_ms. False: it has not.
 bool wait_heard(struct console *console, const char *from, const char *to, uint32_t timeout_ms);

@@ -10,8 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Who reads the log and looks at the stack without saying a name; it may decide nothing.
+#define DEFAULT_ACTOR "operator:OPERATOR"
+
 static const struct option_row common_options[] = {
-    {"as", "SUBJECT:ROLE[:ORGANISATION]", "who acts; else TILDEL_ACTOR, else this process itself (role SERVICE)"},
+    {"as", "SUBJECT:ROLE[:ORGANISATION]", "who acts; else TILDEL_ACTOR, else operator:OPERATOR"},
     {"id", "UUID", "id of the command; the same id again has one effect and gets the same answer"},
     {"timeout", "SECONDS", "how long to wait for an answer, 1..120 (10)"},
     {"json", NULL, "write JSON, for programs; amounts in ore, 64-bit numbers as strings"},
@@ -176,7 +179,7 @@ static int read_actor(struct console *console)
     if (text == NULL)
         text = getenv("TILDEL_ACTOR");
     if (text == NULL || text[0] == '\0')
-        return EXIT_DONE;
+        text = DEFAULT_ACTOR;
     if (!actor_parse(console->ground, text, actor, &why))
         return fault(EXIT_USAGE, "%s", why);
     console->actor = actor;

@@ -1,0 +1,437 @@
+// status: who is up, how far everyone is, what stands still; the calendar of a rehearsal; incidents and going on after them.
+#include "console.h"
+
+#include "table.h"
+
+#include "clock/clock.h"
+#include "service_v1.pb-c.h"
+#include "values/values.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define PATIENCE_MS 3000        // for one service's status
+#define UNSENT_TOO_LONG_MS 10000
+#define LAG_TOO_LONG 1000       // events
+#define GONE_MS 10000           // since an instance last reported
+#define SETTLE_MS 60000
+#define POLL_MS 100
+
+typedef Service__V1__Status Status;
+typedef Service__V1__Incident Incident;
+
+struct overview {
+    struct console *console;
+    Bus__V1__Peers *peers;
+    const Eventlog__V1__Head *head;  // NULL: the event log does not answer
+    struct {
+        const char *name;
+        Status *status;              // NULL: not up, or did not answer
+        json_t *json;
+    } services[8];
+    size_t count;
+    json_t *faults;                  // sentences; empty: all is well
+};
+
+static unsigned workers_of(const Bus__V1__Peers *peers, const char *service)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < peers->n_workers; i++)
+        count += strcmp(peers->workers[i]->service, service) == 0;
+    return count;
+}
+
+static int get_peers(struct console *console, Bus__V1__Peers **ret)
+{
+    Bus__V1__GetPeers request = BUS__V1__GET_PEERS__INIT;
+
+    return query(console, &request, &bus__v1__peers__descriptor, ret);
+}
+
+static int get_status(struct console *console, const char *service, Status **ret)
+{
+    Service__V1__GetStatus request = SERVICE__V1__GET_STATUS__INIT;
+
+    return ask_message(console, service, uuid_new(console->arena, clock_real_us()), &request,
+                       &service__v1__status__descriptor, ret);
+}
+
+// The last answer as a JSON value.
+static json_t *answer_json(struct console *console)
+{
+    const struct incoming *answer = &console->answer;
+    const char *text = protojson_decode(console_contract(console), console->arena, answer->reply->type, answer->body,
+                                        answer->body_size, false);
+
+    return text != NULL ? json_loads(text, 0, NULL) : json_null();
+}
+
+__attribute__((format(printf, 2, 3))) static void complain(struct overview *at, const char *format, ...)
+{
+    char sentence[512];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(sentence, sizeof sentence, format, arguments);
+    va_end(arguments);
+    json_array_append_new(at->faults, json_string(sentence));
+}
+
+// ------------------------------------------------------------------------------------------------------ judge
+
+static void judge_service(struct overview *at, const Status *status)
+{
+    const char *name = status->service;
+
+    if (status->n_incidents > 0)
+        complain(at, "%s has %zu incidents; tildel incident list tells them", name, status->n_incidents);
+    if (status->oldest_unsent_ms > UNSENT_TOO_LONG_MS)
+        complain(at, "%s has not got an event into the log for %llu seconds", name,
+                 (unsigned long long)status->oldest_unsent_ms / 1000);
+    if (status->lag > LAG_TOO_LONG)
+        complain(at, "%s is %llu events behind the log", name, (unsigned long long)status->lag);
+    bool leads = false;
+    for (size_t i = 0; i < status->n_instances; i++) {
+        const Service__V1__Status__Instance *instance = status->instances[i];
+        if (instance->reported_ms_ago > GONE_MS)
+            continue;
+        leads = leads || instance->leads;
+        if (!instance->broker_alive || !instance->feed_alive)
+            complain(at, "%s (%s) does not hear from the %s", name, instance->name,
+                     instance->broker_alive ? "event log" : "broker");
+    }
+    if (!leads)
+        complain(at, "no instance of %s leads: none hears events and fires timers", name);
+}
+
+static void look_at_service(struct overview *at, const char *name)
+{
+    size_t index = at->count++;
+
+    at->services[index].name = name;
+    at->services[index].json = json_null();
+    if (workers_of(at->peers, name) == 0) {
+        complain(at, "%s is not up", name);
+    } else if (get_status(at->console, name, &at->services[index].status) != EXIT_DONE) {
+        at->services[index].status = NULL;
+        complain(at, "%s does not tell how it is", name);
+    } else {
+        at->services[index].json = answer_json(at->console);
+        judge_service(at, at->services[index].status);
+    }
+}
+
+static void look_at_log(struct overview *at)
+{
+    at->head = NULL;
+    if (workers_of(at->peers, "eventlog") == 0)
+        complain(at, "eventlog is not up");
+    else if (read_head(at->console, &at->head) != EXIT_DONE)
+        complain(at, "eventlog does not tell its head");
+    else if (at->head->rehearsal != at->peers->rehearsal)
+        complain(at, "the broker and the event log disagree on whether this is a rehearsal");
+}
+
+// ----------------------------------------------------------------------------------------------------- print
+
+static void print_json(const struct overview *at, json_t *peers, json_t *head)
+{
+    json_t *services = json_object();
+
+    for (size_t i = 0; i < at->count; i++)
+        json_object_set(services, at->services[i].name, at->services[i].json);
+    json_t *output = json_pack("{s:b, s:O, s:O, s:O, s:o}", "well", (int)(json_array_size(at->faults) == 0), "faults",
+                               at->faults, "peers", peers, "head", head, "services", services);
+    json_dumpf(output, stdout, JSON_INDENT(1));
+    putchar('\n');
+    json_decref(output);
+}
+
+static void print_service(const struct overview *at, table_t *table, size_t index)
+{
+    arena_t *arena = at->console->arena;
+    const char *name = at->services[index].name;
+    const Status *status = at->services[index].status;
+    const char *up = arena_printf(arena, "%u", workers_of(at->peers, name));
+
+    if (status == NULL) {
+        table_row(table, (const char *[]){name, up, "-", "-", "-", "-", "-", "-"});
+        return;
+    }
+    table_row(table, (const char *[]){name, up, arena_printf(arena, "%llu", (unsigned long long)status->position),
+                                      arena_printf(arena, "%llu", (unsigned long long)status->lag),
+                                      arena_printf(arena, "%u", status->unsent),
+                                      arena_printf(arena, "%llu", (unsigned long long)status->oldest_unsent_ms),
+                                      arena_printf(arena, "%u", status->asked),
+                                      arena_printf(arena, "%zu", status->n_incidents)});
+}
+
+static void print_tables(const struct overview *at)
+{
+    static const struct column columns[] = {{"service", false}, {"up", true}, {"heard", true}, {"lag", true},
+                                            {"unsent", true}, {"oldest ms", true}, {"asked", true}, {"incidents", true},
+                                            {NULL, false}};
+    arena_t *arena = at->console->arena;
+    table_t *table = table_new(arena, columns);
+
+    printf("%s, calendar %s\n", at->peers->rehearsal ? "REHEARSAL" : "real stack",
+           moment_text(arena, at->peers->calendar_at_us));
+    if (at->head != NULL)
+        printf("log %s: %llu events, root %s, epoch %llu\n", at->head->log_id, (unsigned long long)at->head->position,
+               hex(arena, at->head->root.data, at->head->root.len), (unsigned long long)at->head->epoch);
+    printf("broker: %llu packets dropped\n\n", (unsigned long long)at->peers->dropped);
+    table_row(table, (const char *[]){"eventlog", arena_printf(arena, "%u", workers_of(at->peers, "eventlog")), "-", "-", "-",
+                                      "-", "-", "-"});
+    for (size_t i = 0; i < at->count; i++)
+        print_service(at, table, i);
+    table_row(table, (const char *[]){"finance", arena_printf(arena, "%u", workers_of(at->peers, "finance")), "-", "-", "-",
+                                      "-", "-", "-"});
+    table_print(table, stdout);
+    for (size_t i = 0; i < at->peers->n_queues; i++) {
+        const Bus__V1__Peers__Queue *queue = at->peers->queues[i];
+        if (queue->waiting > 0 || queue->refused_full > 0)
+            printf("queue of %s: %u waiting, the oldest for %u ms; %llu refused because it was full\n", queue->service,
+                   queue->waiting, queue->oldest_ms, (unsigned long long)queue->refused_full);
+    }
+}
+
+static int run_status(struct console *console)
+{
+    struct overview at = {.console = console, .faults = json_array()};
+
+    if (option_text(console, "timeout") == NULL)
+        console->timeout_ms = PATIENCE_MS;
+    int code = get_peers(console, &at.peers);
+    if (code != EXIT_DONE) {
+        json_decref(at.faults);
+        return code;
+    }
+    json_t *peers = answer_json(console);
+    look_at_log(&at);
+    json_t *head = at.head != NULL ? answer_json(console) : json_null();
+    for (size_t i = 0; service_names[i] != NULL; i++)
+        look_at_service(&at, service_names[i]);
+    if (workers_of(at.peers, "finance") == 0)
+        complain(&at, "no finance connector is up: payments wait");
+    if (console->json)
+        print_json(&at, peers, head);
+    else
+        print_tables(&at);
+    size_t faults = json_array_size(at.faults);
+    for (size_t i = 0; i < faults; i++)
+        fault(EXIT_REFUSED, "%s", json_string_value(json_array_get(at.faults, i)));
+    for (size_t i = 0; i < at.count; i++)
+        json_decref(at.services[i].json);
+    json_decref(peers);
+    json_decref(head);
+    json_decref(at.faults);
+    return faults == 0 ? EXIT_DONE : EXIT_REFUSED;
+}
+
+// ----------------------------------------------------------------------------------------------------- settle
+
+// Is every event in the log, and has everyone heard all of it? Looked at twice, since what is heard may lead to more.
+static int look_if_settled(struct console *console, bool *ret_settled)
+{
+    const Eventlog__V1__Head *head, *after;
+    Status *status;
+
+    *ret_settled = true;
+    int code = read_head(console, &head);
+    for (size_t i = 0; code == EXIT_DONE && *ret_settled && service_names[i] != NULL; i++) {
+        code = get_status(console, service_names[i], &status);
+        if (code == EXIT_DONE)
+            *ret_settled = status->unsent == 0 && status->position >= head->position;
+    }
+    if (code == EXIT_DONE && *ret_settled) {
+        code = read_head(console, &after);
+        if (code == EXIT_DONE)
+            *ret_settled = after->position == head->position;
+    }
+    return code;
+}
+
+static int run_settle(struct console *console)
+{
+    uint32_t patience_ms = option_text(console, "timeout") != NULL ? console->timeout_ms : SETTLE_MS;
+    int64_t until_ms = clock_stopwatch_ms() + patience_ms;
+    bool settled = false;
+    int code = EXIT_DONE;
+
+    while (code == EXIT_DONE && !settled) {
+        arena_reset(console->arena);
+        code = look_if_settled(console, &settled);
+        if (code == EXIT_DONE && !settled && clock_stopwatch_ms() > until_ms)
+            return fault(EXIT_SILENCE, "not settled within %u seconds; tildel status tells who is behind",
+                         patience_ms / 1000);
+        if (!settled)
+            nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
+    }
+    return code;
+}
+
+// --------------------------------------------------------------------------------------------------- calendar
+
+static int print_calendar(struct console *console)
+{
+    Bus__V1__Peers *peers;
+
+    int code = get_peers(console, &peers);
+    if (code != EXIT_DONE)
+        return code;
+    if (console->json)
+        printf("{\"calendar_at_us\": \"%lld\", \"rehearsal\": %s}\n", (long long)peers->calendar_at_us,
+               peers->rehearsal ? "true" : "false");
+    else
+        printf("%s  %s%s\n", instant_text(console->arena, peers->calendar_at_us),
+               oslo_text(console->arena, peers->calendar_at_us), peers->rehearsal ? "  REHEARSAL" : "");
+    return EXIT_DONE;
+}
+
+static int run_calendar_set(struct console *console)
+{
+    Bus__V1__MoveCalendar command = BUS__V1__MOVE_CALENDAR__INIT;
+    const char *to = console->arguments[0];
+
+    command.stand_still = option_text(console, "stand-still") != NULL;
+    if (strcmp(to, "real") == 0 && command.stand_still)
+        return fault(EXIT_USAGE, "the real clock does not stand still");
+    int code = strcmp(to, "real") == 0 ? EXIT_DONE : instant_argument("INSTANT", to, &command.to_us);
+    if (code == EXIT_DONE)
+        code = ask_message(console, NULL, command_id(console, NULL), &command, NULL, NULL);
+    return code == EXIT_DONE ? print_calendar(console) : code;
+}
+
+// -------------------------------------------------------------------------------------------------- incidents
+
+static int list_incidents(struct console *console, const char *service, Service__V1__Incidents **ret)
+{
+    Service__V1__ListIncidents request = SERVICE__V1__LIST_INCIDENTS__INIT;
+
+    return ask_message(console, service, uuid_new(console->arena, clock_real_us()), &request,
+                       &service__v1__incidents__descriptor, ret);
+}
+
+static void add_incident(struct console *console, table_t *table, const char *service, const Incident *incident)
+{
+    arena_t *arena = console->arena;
+
+    table_row(table, (const char *[]){service, incident->stream, incident->subject,
+                                      arena_printf(arena, "%llu", (unsigned long long)incident->position), incident->type,
+                                      arena_printf(arena, "%u", incident->parked), moment_text(arena, incident->opened_at_us),
+                                      arena_printf(arena, "%s%s", incident->reason,
+                                                   incident->redriven ? " (to be tried again)" : "")});
+}
+
+// Walk the services that --service lets through, up or not.
+static bool is_asked(const struct console *console, const char *service)
+{
+    const char *only = option_text(console, "service");
+
+    return only == NULL || strcmp(only, service) == 0;
+}
+
+static int run_incident_list(struct console *console)
+{
+    static const struct column columns[] = {{"service", false}, {"stream", false}, {"case", false}, {"position", true},
+                                            {"type", false}, {"parked", true}, {"since (Oslo)", false}, {"reason", false},
+                                            {NULL, false}};
+    table_t *table = table_new(console->arena, columns);
+    json_t *all = json_object();
+    Service__V1__Incidents *incidents;
+    int code = EXIT_DONE;
+
+    for (size_t i = 0; code == EXIT_DONE && service_names[i] != NULL; i++) {
+        if (!is_asked(console, service_names[i]))
+            continue;
+        code = list_incidents(console, service_names[i], &incidents);
+        if (code != EXIT_DONE)
+            break;
+        json_t *answer = answer_json(console);
+        json_object_set(all, service_names[i], json_object_get(answer, "incidents"));
+        json_decref(answer);
+        for (size_t k = 0; k < incidents->n_incidents; k++)
+            add_incident(console, table, service_names[i], incidents->incidents[k]);
+    }
+    if (code == EXIT_DONE && console->json) {
+        json_dumpf(all, stdout, JSON_INDENT(1));
+        putchar('\n');
+    } else if (code == EXIT_DONE) {
+        table_print(table, stdout);
+    }
+    json_decref(all);
+    return code;
+}
+
+static bool has_incident(const Service__V1__Incidents *incidents, const char *stream)
+{
+    for (size_t i = 0; i < incidents->n_incidents; i++)
+        if (strcmp(incidents->incidents[i]->stream, stream) == 0)
+            return true;
+    return false;
+}
+
+// The same stream may stand still in several services: each that has the incident is asked to go on.
+static int run_incident_redrive(struct console *console)
+{
+    Service__V1__Redrive command = SERVICE__V1__REDRIVE__INIT;
+    Service__V1__Incidents *incidents;
+    int code = EXIT_DONE, found = 0;
+
+    command.stream = (char *)console->arguments[0];
+    command.why = (char *)option_text(console, "why");
+    if (command.why == NULL)
+        return fault(EXIT_USAGE, "'incident redrive' needs --why: what was mended");
+    for (size_t i = 0; code == EXIT_DONE && service_names[i] != NULL; i++) {
+        const char *service = service_names[i];
+        if (!is_asked(console, service))
+            continue;
+        code = list_incidents(console, service, &incidents);
+        if (code != EXIT_DONE || !has_incident(incidents, command.stream))
+            continue;
+        found++;
+        code = ask_message(console, service, command_id(console, service), &command, NULL, NULL);
+        if (code == EXIT_DONE && !console->json)
+            printf("%s tries %s again\n", service, command.stream);
+    }
+    if (code == EXIT_DONE && found == 0)
+        return fault(EXIT_REFUSED, "no service has an incident on %s", command.stream);
+    if (code == EXIT_DONE && console->json)
+        puts("{}");
+    return code;
+}
+
+static const struct option_row calendar_options[] = {
+    {"stand-still", NULL, "stay at that instant until moved again"},
+    {NULL, NULL, NULL},
+};
+static const struct option_row incident_options[] = {
+    {"service", "NAME", "only this service"},
+    {NULL, NULL, NULL},
+};
+static const struct option_row redrive_options[] = {
+    {"why", "TEXT", "what was mended; stands in the log"},
+    {"service", "NAME", "only this service"},
+    {NULL, NULL, NULL},
+};
+
+const struct command commands_status[] = {
+    {"status", "", 0, 0, "show who is up, how far everyone is and what stands still",
+     "Exit code 0 when all is well, 1 when something is not; each thing that is not is a sentence on standard error.",
+     NULL, run_status},
+    {"settle", "", 0, 0, "wait until every event is in the log and every service has heard it",
+     "For scripts, before they look or compare. Waits at most --timeout seconds (60); exit code 3 when that was too short.",
+     NULL, run_settle},
+    {"calendar show", "", 0, 0, "show the instant that the stack goes by", NULL, NULL, print_calendar},
+    {"calendar set", "INSTANT|real", 1, 1, "move the calendar of a rehearsal",
+     "Every process follows within a second. Refused by a stack that was not started as a rehearsal. As OPERATOR.",
+     calendar_options, run_calendar_set},
+    {"incident list", "", 0, 0, "list what stands still until a person has looked", NULL, incident_options,
+     run_incident_list},
+    {"incident redrive", "STREAM", 1, 1, "let a stream go on after what was wrong has been mended",
+     "The tries follow within about a second; one that fails again leaves the incident open. As OPERATOR.",
+     redrive_options, run_incident_redrive},
+    {NULL},
+};

@@ -1,0 +1,78 @@
+// tools: the schema PREFIX_tools, in which replay notes what it has rebuilt, and from which compare works.
+#include "tools.h"
+
+#include "console_replay.sql.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PREFIX_BYTES 30
+
+int tools_prefix(struct console *console, const char *option, const char **ret)
+{
+    const char *prefix = option_text(console, option);
+
+    if (prefix == NULL)
+        return fault(EXIT_USAGE, "'%s' needs --%s PREFIX", console->command->name, option);
+    size_t length = strlen(prefix);
+    if (length < 1 || length > PREFIX_BYTES || prefix[0] < 'a' || prefix[0] > 'z' ||
+        strspn(prefix, "abcdefghijklmnopqrstuvwxyz0123456789_") != length)
+        return fault(EXIT_USAGE, "--%s must be 1..%d of a-z, 0-9 and _, beginning with a letter, not '%s'", option,
+                     PREFIX_BYTES, prefix);
+    *ret = prefix;
+    return EXIT_DONE;
+}
+
+// The owner's database, as for --migrate of the services. NULL when it is not set.
+static const char *owner_url(struct console *console)
+{
+    const char *url = getenv("MIGRATE_URL"), *path = getenv("MIGRATE_URL_FILE");
+    struct source file;
+    const char *why;
+
+    if (url != NULL && url[0] != '\0')
+        return url;
+    if (path == NULL || path[0] == '\0' || !source_read(console->ground, path, &file, &why))
+        return NULL;
+    char *text = (char *)file.text;
+    text[strcspn(text, "\n")] = '\0';
+    return text;
+}
+
+int tools_open(struct console *console, const char *prefix)
+{
+    static const struct sql *const *const statements[] = {sql_console_all, NULL};
+    static const struct migration *const steps[] = {migrations_console, NULL};
+    struct db_config config = {.url = owner_url(console),
+                               .schema = tools_schema(console->ground, prefix, "tools"),
+                               .application_name = "tildel"};
+
+    if (config.url == NULL)
+        return fault(EXIT_REFUSED, "MIGRATE_URL is not set: '%s' needs the owner's database", console->command->name);
+    console->message.db = db_new(&config);
+    status_t status = db_migrate(&console->message, NULL, steps);
+    db_destroy(&console->message.db);
+    if (status != OK)
+        return tools_fault(console);
+    config.statements = statements;
+    console->message.db = db_new(&config);
+    if (db_connect(&console->message) == OK)
+        return EXIT_DONE;
+    tools_close(console);
+    return tools_fault(console);
+}
+
+void tools_close(struct console *console)
+{
+    db_destroy(&console->message.db);
+}
+
+char *tools_schema(arena_t *arena, const char *prefix, const char *service)
+{
+    return arena_printf(arena, "%s_%s", prefix, service);
+}
+
+int tools_fault(const struct console *console)
+{
+    return fault(EXIT_REFUSED, "the database: %s", console->message.reason);
+}
