@@ -236,7 +236,7 @@ status_t store_hear_organisation(struct message *message, const void *body)
 {
     const OrganisationRegistered *event = body;
     return RUN(message, hear_organisation, NULL, TEXT(event->organisation_number),
-               TEXT(event->organisation ? event->organisation->language : ""));
+               TEXT(event->organisation->language));
 }
 
 status_t store_hear_call(struct message *message, const void *body)
