@@ -35,7 +35,7 @@ CREATE TABLE loop_asked (           -- requests to others until they are answere
     parked boolean NOT NULL DEFAULT false
 );
 CREATE TABLE loop_cursor (          -- one row: how much of the log has been heard, and what its head was
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
     position bigint NOT NULL DEFAULT 0,
     log_id text NOT NULL DEFAULT '',
     head bigint NOT NULL DEFAULT 0,
@@ -229,6 +229,11 @@ VALUES ($1, $2, $3, $4::boolean, $5::boolean, $6::boolean, $7::boolean, $8::bigi
        leads = excluded.leads, broker_alive = excluded.broker_alive, feed_alive = excluded.feed_alive,
        commands = excluded.commands, queries = excluded.queries, batches = excluded.batches,
        head = excluded.head, uptime_ms = excluded.uptime_ms, reported_at = excluded.reported_at;
+
+-- name: loop_find_instance
+SELECT broker_alive, feed_alive, (extract(epoch FROM clock_timestamp() - reported_at) * 1000)::bigint
+  FROM loop_instance
+ WHERE name = $1;
 
 -- name: loop_leave
 DELETE FROM loop_instance WHERE name = $1;

@@ -1,0 +1,220 @@
+// loop: what the files of this folder share. Not for services: they see service.h.
+//
+//   run.c       the process: its options, and the turn that everything happens in
+//   dispatch.c  from a type to its row, from a row to what was decided, from that to numbered and applied events
+//   inbox.c     what has arrived becomes one transaction, and then answers
+//   outbox.c    committed events on their way to the event log
+//   ask.c       requests to others, until they are answered
+//   follow.c    the event log, heard in order; park.c what could not be heard
+//   timers.c    what the calendar has made due
+//   operate.c   service.v1: status, incidents, redrive
+//   replay.c, health.c, describe.c   the other things a service's program can do
+#pragma once
+
+#include "bus/bus.h"
+#include "eventlog_v1.pb-c.h"
+#include "limits.h"
+#include "service/service.h"
+
+#include <string.h>
+
+#define UUID_SIZE 37  // 36 characters and the end
+
+// An event that was made in the transaction under way: numbered, applied and encoded for the log.
+struct made {
+    const char *id;
+    const char *stream;
+    uint64_t version;
+    struct arg bytes;
+    struct made *next;
+};
+
+// A request that was decided in the transaction under way.
+struct wanted {
+    const char *id;
+    const char *service;
+    const char *type;
+    const char *correlation;
+    struct arg body;
+    struct wanted *next;
+};
+
+// What a transaction has brought, in order; everything lives in the arena named here.
+struct harvest {
+    arena_t *arena;
+    struct made *made, **last_made;
+    struct wanted *wanted, **last_wanted;
+    int made_count;
+    int wanted_count;
+};
+
+// One command or query on its way through a turn.
+struct work {
+    const Bus__V1__Request *request;
+    const uint8_t *body;
+    size_t body_size;
+    bool timer;                     // made by ourselves: nothing to answer, nothing to remember
+    struct arg digest;
+    const struct work *same;        // an earlier work of this turn with the same id
+    bool known;                     // answered before: what stands below is the stored answer
+    Bus__V1__Reply__Status status;  // UNSPECIFIED: not decided
+    const char *reason;
+    const char *answer_type;        // "" when there is no body
+    struct arg answer;
+    int64_t began_ms;
+};
+
+struct relay;
+struct follow;
+struct timers;
+
+// The process's loop.
+struct loop {
+    const struct service *service;
+    const char *instance;
+    bool rehearsal;
+    bus_t *bus;
+    db_t *db;
+    arena_t *turn;            // what came in during this turn, and what will go out
+    arena_t *hand;            // the one message in hand
+    struct relay *relay;
+    struct follow *follow;    // NULL for services that hear nothing
+    struct timers *timers;
+    int64_t started_ms;
+    int64_t ticked_ms;
+    int64_t reported_ms;
+    int64_t down_until_ms;    // the database is away: not tried before this
+    int down_tries;
+    int64_t asked_ms;         // requests to others were looked for then; 0: look now
+    int64_t leading_backend;  // the server process in which we hold the lease; 0: we do not
+    uint64_t head;            // the last position of the log that we know of
+    bool stopping;
+    uint64_t commands, queries, batches;
+};
+
+// A message for the loop's own statements: on the turn's arena and our connection.
+struct message loop_message(const struct loop *loop);
+
+// Is the database there? Connects when it is time to try again. Ends the process when a statement cannot be prepared.
+bool loop_connected(struct loop *loop);
+
+// Do we hear events and fire timers?
+static inline bool loop_leads(const struct loop *loop)
+{
+    return loop->leading_backend != 0;
+}
+
+// Something went wrong in the database: is it still the server process that holds our lease? Forgets the lease if not.
+// True: the connection is whole and was never lost, so what failed is to blame itself.
+bool loop_same_connection(struct loop *loop);
+
+// ---- dispatch.c
+
+struct harvest harvest_new(arena_t *arena);
+
+// Decide a command: role, decode, decide, and everything it emitted and asked numbered, applied and put into the
+// harvest. Never RETRY or POISON with something in the harvest that shall be kept: the caller rolls back.
+status_t dispatch_command(const struct service *service, struct message *message, const uint8_t *body, size_t size,
+                          struct harvest *harvest);
+status_t dispatch_query(const struct service *service, struct message *message, const uint8_t *body, size_t size);
+status_t dispatch_answer(const struct service *service, struct message *message, const char *type,
+                         const struct arg *request, const Bus__V1__Reply *reply, const uint8_t *body, size_t size,
+                         struct harvest *harvest);
+
+// Another's event: hear, then react (unless replaying).
+status_t dispatch_heard(const struct service *service, struct message *message, const actor_t *actor,
+                        struct harvest *harvest, bool replaying);
+// An own event read back from the log: apply, exactly as when it was made.
+status_t dispatch_applied(const struct service *service, struct message *message);
+
+bool service_asks_query(const struct service *service, const char *type);
+bool service_hears(const struct service *service, const char *type);
+
+// ---- inbox.c
+
+// Take commands (at most LIMIT_BATCH_MESSAGES) through their transaction and answer them.
+void inbox_commands(struct loop *loop, struct work works[], int count);
+void inbox_queries(struct loop *loop, struct work works[], int count);
+
+// ---- outbox.c
+
+struct relay *relay_new(void);
+void relay_destroy(struct relay **relay_p);
+
+// Within a transaction: keep what was made and wanted, and drop what the log has acknowledged.
+status_t outbox_keep(struct loop *loop, struct message *message, const struct harvest *harvest);
+// After its COMMIT: the acknowledged rows are gone; send what was made.
+void outbox_sent(struct loop *loop, const struct harvest *harvest);
+// The loop's statements alone, for tests of services.
+status_t harvest_keep(struct message *message, const struct harvest *harvest);
+
+// Is this the answer to one of our Appends? Then it is dealt with.
+bool relay_reply(struct loop *loop, const struct incoming *incoming);
+// What is due: events held back, what others left behind (the leader), acknowledged rows to drop. Returns in how many
+// milliseconds something will be due.
+int relay_turn(struct loop *loop);
+// Are all Appends answered, and all acknowledged rows dropped?
+bool relay_idle(const struct loop *loop);
+
+// ---- ask.c
+
+void ask_turn(struct loop *loop);  // the leader sends what is due
+void ask_reply(struct loop *loop, const struct incoming *incoming);
+
+// ---- follow.c, park.c
+
+struct follow *follow_new(const struct service *service);
+void follow_destroy(struct follow **follow_p);
+void follow_lead(struct loop *loop);  // the lease is new: read the cursor
+void follow_feed(struct loop *loop, const struct incoming *incoming);
+bool follow_reply(struct loop *loop, const struct incoming *incoming);
+// Ask for what is missing, and again when it did not come. Returns in how many milliseconds something will be due.
+int follow_turn(struct loop *loop);
+// What operators let go on is tried again.
+void follow_redrive(struct loop *loop);
+
+// Handle one entry inside the caller's transaction. replaying: apply own events, hear others', never react.
+status_t follow_entry(const struct service *service, struct message *message, uint64_t position, const uint8_t *bytes,
+                      size_t size, struct harvest *harvest, bool replaying);
+
+// What stands still: streams and subjects behind an incident.
+struct held;
+struct held *held_new(void);
+void held_destroy(struct held **held_p);
+void held_forget(struct held *held);
+// The stream of the incident that this event waits behind; NULL: none.
+const char *held_behind(const struct held *held, const char *stream, const char *subject);
+void held_add(struct held *held, const char *stream, const char *subject, const char *incident_stream);
+
+status_t park_load(struct message *message, struct held *held);
+// Put an event behind its incident, or open one for it.
+status_t park_behind(struct message *message, struct held *held, const char *incident_stream, uint64_t position,
+                     const Eventlog__V1__Event *event, const uint8_t *bytes, size_t size);
+status_t park_open(struct message *message, const char *id, int kind, const char *stream, const char *subject,
+                   uint64_t position, const char *type, const char *reason);
+// What operators let go on is tried again (the leader). held is NULL for services that hear nothing.
+void park_redrive(struct loop *loop, struct held *held);
+
+// ---- timers.c
+
+struct timers *timers_new(void);
+void timers_destroy(struct timers **timers_p);
+// Something was committed: look again soon.
+void timers_stir(struct loop *loop);
+// Run what is due (the leader). Returns in how many milliseconds to look again.
+int timers_turn(struct loop *loop);
+
+// ---- operate.c
+
+extern const struct command_row operate_commands[];
+extern const struct event_row operate_events[];
+extern const struct query_row operate_queries[];
+// Write how this instance is doing.
+void operate_report(struct loop *loop);
+
+// ---- health.c, replay.c, describe.c
+
+const char *instance_name(void);  // INSTANCE, else the host's name
+int health_main(const struct service *service);
+int replay_main(const struct service *service, const char *into, const char *until);
+int describe_main(const struct service *service);
