@@ -285,7 +285,7 @@ static const struct timer_row timers[] = {
     {NULL},
 };
 
-const struct service intake = {
+const struct service intake_service = {
     .name = "intake",
     .rule_set = "2024-1",
     .commands = commands,

@@ -269,4 +269,4 @@ handle_f store_organisation_registered, store_call_published, store_deadline_ext
 // One hear for each event of others that is remembered.
 handle_f store_frame_reserved, store_application_rejected, store_award_decided, store_application_refused;
 
-extern const struct service intake;
+extern const struct service intake_service;

@@ -3,5 +3,5 @@
 
 int main(int argc, char **argv)
 {
-    return service_main(&intake, argc, argv);
+    return service_main(&intake_service, argc, argv);
 }

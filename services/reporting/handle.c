@@ -149,7 +149,7 @@ static const struct timer_row timers[] = {
     {NULL},
 };
 
-const struct service reporting = {
+const struct service reporting_service = {
     .name = "reporting",
     .rule_set = "2024-1",
     .commands = commands,

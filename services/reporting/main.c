@@ -3,5 +3,5 @@
 
 int main(int argc, char **argv)
 {
-    return service_main(&reporting, argc, argv);
+    return service_main(&reporting_service, argc, argv);
 }

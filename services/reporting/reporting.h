@@ -156,4 +156,4 @@ status_t view_witness(struct message *message, const void *body);
 status_t view_read_case(struct message *message, const void *body);
 status_t view_read_call(struct message *message, const void *body);
 
-extern const struct service reporting;
+extern const struct service reporting_service;
