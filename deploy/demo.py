@@ -101,6 +101,8 @@ def prove(here, told):
 def demo(words, here):
     say(f"building in {local.BUILD}")
     stack.build(local.BUILD, *local.BUILD_OPTIONS)
+    cast = json.loads((play.DATA / "cases.json").read_text())
+    here.bank_rejects = [facts["account"] for facts in cast.values() if facts.get("bank_rejects")]
     here.up(rehearsal=True, progress=say)
     began = time.monotonic()
     speaker = speak.Speaker([here.binary("console")], here.console_env())

@@ -15,6 +15,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -266,6 +267,7 @@ class Stack:
         self.cluster = Cluster(self.folder)
         self.processes = {}
         self.feed = None           # where services find the feed, when not at the event log itself (tests of faults)
+        self.bank_rejects = []     # accounts whose first payment the bank's stand-in rejects
         self.extra_env = {}        # for every process, for example the sanitizers' options
         self.lock = None
 
@@ -279,7 +281,8 @@ class Stack:
 
     def make_folder(self, rehearsal):
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name in ["log", "pid", "trays", "trays/out", "trays/in", "trays/done", "trays/rejected", "trays/state"]:
+        for name in ["log", "pid", "trays", "trays/out", "trays/in", "trays/done", "trays/rejected", "trays/state",
+                     "trays/bank"]:
             (self.folder / name).mkdir(exist_ok=True)
         for name in ["secrets", "keys"]:
             (self.folder / name).mkdir(mode=0o700, exist_ok=True)
@@ -314,12 +317,12 @@ class Stack:
                (["postgres"] if self.cluster.process.alive() else [])
 
     def binary(self, name):
-        for folder in [self.binaries / "services", self.binaries / "services" / name, self.binaries / "deploy",
-                       self.binaries / "deploy" / name, self.binaries]:
-            path = folder / f"tildel-{name}"
-            if path.exists():
+        program = "tildel" if name == "console" else f"tildel-{name}"
+        for folder in [self.binaries / "services", *sorted((self.binaries / "services").glob("*/")), self.binaries]:
+            path = folder / program
+            if path.is_file():
                 return str(path)
-        raise Fault(f"tildel-{name} has not been built in {self.binaries}")
+        raise Fault(f"{program} has not been built in {self.binaries}")
 
     def base_env(self):
         env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", **self.extra_env}
@@ -410,7 +413,12 @@ class Stack:
         self.process(name).start(self.command(name), self.env(name), log)
 
     def command(self, name):
-        return [self.binary(name.split("-")[0])]
+        if name != "bank":
+            return [self.binary(name.split("-")[0])]
+        trays = self.folder / "trays"
+        rejections = [word for account in self.bank_rejects for word in ("--reject-once", account)]
+        return [sys.executable, "-B", str(ROOT / "deploy" / "bank"), "--out", str(trays / "out"), "--in", str(trays / "in"),
+                "--archive", str(trays / "bank"), *rejections]
 
     def wait_ready(self):
         end = time.monotonic() + READY_S
