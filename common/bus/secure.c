@@ -378,9 +378,10 @@ static int handshake_try(secure_t *secure, const char *endpoint, const char *ser
     int type = secure->last_type == ZMQ_ROUTER ? ZMQ_DEALER : ZMQ_SUB;
     zsock_t *client = client_new(type, server_public_key, pair->public_key, pair->secret_key);
     zsock_t *monitor = zsock_new(ZMQ_PAIR);
-    char watch[80];
+    char watch[120];
 
-    snprintf(watch, sizeof watch, "inproc://secure-%p", (void *)client);
+    // The name of a watch is given back some time after it ends; a second client may lie where the first one lay.
+    snprintf(watch, sizeof watch, "inproc://secure-%p-%s", (void *)client, pair->public_key);
     if (zmq_socket_monitor(zsock_resolve(client), watch,
                            ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
                                ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL) !=
