@@ -2,8 +2,10 @@
 #include "check/check.h"
 #include "clock/clock.h"
 #include "limits.h"
+#include "service/loop.h"
 #include "values/values.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +25,22 @@ static const struct sql sql_check_drop = {
     .name = "check_drop",
     .text = "DO $$ BEGIN EXECUTE format('DROP SCHEMA %I CASCADE', current_schema()); END $$",
 };
-static const struct sql *const sql_check_all[] = {&sql_check_drop, NULL};
+static const struct sql sql_check_schema = {.name = "check_schema", .text = "SELECT current_schema()"};
+static const struct sql sql_check_events = {
+    .name = "check_events",
+    .text = "SELECT bytes FROM loop_outbox ORDER BY stream, version",
+};
+// Every own table as text: its name, and its rows in order.
+static const struct sql sql_check_tables = {
+    .name = "check_tables",
+    .text = "SELECT coalesce(string_agg(table_name || E':\\n' || query_to_xml(format("
+            "'SELECT own::text AS r FROM %I.%I AS own ORDER BY 1', table_schema, table_name), false, true, '')::text,"
+            " '' ORDER BY table_name), '')"
+            "  FROM information_schema.tables"
+            " WHERE table_schema = current_schema() AND table_name !~ '^(loop_|heard_|view_|schema_step$)'",
+};
+static const struct sql *const sql_check_all[] = {&sql_check_drop, &sql_check_schema, &sql_check_events,
+                                                  &sql_check_tables, NULL};
 
 static void forget_all(void)
 {
@@ -141,24 +158,84 @@ const void *check_emitted(struct message *message, int count, int n, const Proto
     return event;
 }
 
-db_t *check_db_open(const struct service *service)
+// A connection to this schema of the service.
+static db_t *open_schema(const struct service *service, const char *schema, bool make)
 {
-    static int opened;
     struct message message = check_message(0, "check", BUS__V1__ACTOR__ROLE__OPERATOR, "");
     struct service_sql sql = service_sql(service);
     const struct sql *const *const statements[] = {sql_check_all, sql.statements[0], sql.statements[1], NULL};
     struct db_config config = {
         .url = database_url(),
-        .schema = arena_printf(message.arena, "check_%s_%d_%d", service->name, (int)getpid(), ++opened),
+        .schema = arena_text(message.arena, schema),
         .statements = arena_copy(message.arena, statements, sizeof statements),
         .application_name = "check",
     };
 
-    make_schema(&config, &sql);
+    if (make)
+        make_schema(&config, &sql);
     message.db = db_new(&config);
     if (db_connect(&message) != OK)
         give_up("the database for this test could not be opened", &message);
     return message.db;
+}
+
+db_t *check_db_open(const struct service *service)
+{
+    static int opened;
+    struct message message = check_message(0, "check", BUS__V1__ACTOR__ROLE__OPERATOR, "");
+
+    return open_schema(service,
+                       arena_printf(message.arena, "check_%s_%d_%d", service->name, (int)getpid(), ++opened), true);
+}
+
+// The one text that a statement gives.
+static const char *ask_text(db_t *db, const struct sql *statement)
+{
+    struct message message = check_message(0, "check", BUS__V1__ACTOR__ROLE__OPERATOR, "");
+    struct rows rows;
+
+    message.db = db;
+    if (db_run(&message, statement, NULL, 0, &rows) != OK)
+        give_up("the database of this test does not answer", &message);
+    return row_text(&rows, 0, 0);
+}
+
+db_t *check_db_again(const struct service *service, db_t *db)
+{
+    return open_schema(service, ask_text(db, &sql_check_schema), false);
+}
+
+static void replay_one(const struct service *service, db_t *into, ProtobufCBinaryData bytes)
+{
+    struct message message = check_message(0, "check", BUS__V1__ACTOR__ROLE__OPERATOR, "");
+    struct harvest harvest = harvest_new(message.arena);
+    static uint64_t position;
+
+    message.db = into;
+    status_t status = db_begin(&message);
+    if (status == OK)
+        status = follow_entry(service, &message, ++position, bytes.data, bytes.len, &harvest, true);
+    if (status == OK)
+        status = db_commit(&message);
+    if (status != OK)
+        give_up("an own event could not be applied again", &message);
+}
+
+void check_replay(const struct service *service, db_t *db)
+{
+    struct message message = check_message(0, "check", BUS__V1__ACTOR__ROLE__OPERATOR, "");
+    db_t *again = check_db_open(service);
+    struct rows rows;
+
+    message.db = db;
+    if (db_run(&message, &sql_check_events, NULL, 0, &rows) != OK)
+        give_up("the events of this test cannot be read", &message);
+    for (int i = 0; i < rows.count; i++)
+        replay_one(service, again, row_bytes(&rows, i, 0));
+    const char *live = ask_text(db, &sql_check_tables), *replayed = ask_text(again, &sql_check_tables);
+    if (strcmp(live, replayed) != 0)
+        fail_msg("replayed tables differ\nlive:\n%s\nreplayed:\n%s", live, replayed);
+    check_db_close(&again);
 }
 
 void check_db_close(db_t **db_p)
@@ -188,4 +265,45 @@ status_t check_heard(const struct service *service, struct message *message, con
 
     message->position = ++position;
     return in_transaction(service, message, event, service_hear);
+}
+
+struct attempt {
+    const struct service *service;
+    struct message *message;
+    const void *command;
+    status_t status;
+};
+
+static void *attempt(void *argument)
+{
+    struct attempt *attempt = argument;
+
+    attempt->status = check_command(attempt->service, attempt->message, attempt->command);
+    return NULL;
+}
+
+void check_race(const struct service *service, db_t *db, struct message *first, const void *first_command,
+                struct message *second, const void *second_command, status_t *ret_first, status_t *ret_second)
+{
+    struct attempt later = {.service = service, .message = second, .command = second_command};
+    db_t *other = check_db_again(service, db);
+    pthread_t thread;
+    size_t size;
+
+    first->db = db;
+    first->type = ((const ProtobufCMessage *)first_command)->descriptor->name;
+    const uint8_t *bytes = message_encode(first->arena, first_command, &size);
+    assert_int_equal(OK, db_begin(first));
+    *ret_first = service_decide(service, first, bytes, size);
+
+    second->db = other;
+    assert_int_equal(0, pthread_create(&thread, NULL, attempt, &later));
+    usleep(300 * 1000);  // time to get as far as it can without what the first holds
+    if (*ret_first == OK)
+        *ret_first = db_commit(first);
+    if (*ret_first != OK)
+        db_rollback(first);
+    assert_int_equal(0, pthread_join(thread, NULL));
+    *ret_second = later.status;
+    db_destroy(&other);
 }

@@ -31,9 +31,18 @@ const void *check_emitted(struct message *message, int count, int n, const Proto
 // Meson's protocol 'exitcode' takes as skipped, without a server.
 db_t *check_db_open(const struct service *service);
 void check_db_close(db_t **db_p);
+// Another connection to the same schema, for tests of two at once. Closed by db_destroy.
+db_t *check_db_again(const struct service *service, db_t *db);
+// Apply the service's own events of this database once more, into a schema of their own: stream after stream, an order the log
+// may well have. Fails the test unless every own table (not loop_, heard_ or view_) ends equal, row by row.
+void check_replay(const struct service *service, db_t *db);
 
 // Pretend a command arrived: decide, apply, and keep the tables, in one transaction on this database. Returns the
 // status; *message tells what was emitted or why it failed.
 status_t check_command(const struct service *service, struct message *message, const void *command);
 // Pretend an event of another service was heard.
 status_t check_heard(const struct service *service, struct message *message, const void *event);
+// Two commands at once: while the first is decided and not committed, the second arrives on a connection of its own; then the
+// first commits. ret_first and ret_second tell how each ended; the messages tell why.
+void check_race(const struct service *service, db_t *db, struct message *first, const void *first_command,
+                struct message *second, const void *second_command, status_t *ret_first, status_t *ret_second);
