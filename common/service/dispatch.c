@@ -132,6 +132,25 @@ static const char *subject_of(const void *body, const char *id)
     return *call ? call : id;
 }
 
+// An event says everything: a part that is missing is a fault of whoever made it, and must not be met by a handler.
+static status_t decode_event(struct message *message, const ProtobufCMessageDescriptor *type, const uint8_t *data,
+                             size_t size, void *ret)
+{
+    const ProtobufCMessage *event;
+
+    status_t status = message_decode(message, type, data, size, &event);
+    for (unsigned n = 0; status == OK && n < type->n_fields; n++) {
+        const ProtobufCFieldDescriptor *field = &type->fields[n];
+        const void *part = (const uint8_t *)event + field->offset;
+        if (field->type == PROTOBUF_C_TYPE_MESSAGE && field->label == PROTOBUF_C_LABEL_NONE &&
+            !(field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) && *(void *const *)part == NULL)
+            status = fail(message, POISON, "%s: %s is missing; an event has all its parts", type->name, field->name);
+    }
+    if (status == OK)
+        *(const void **)ret = event;
+    return status;
+}
+
 static status_t ready_one(const struct service *service, struct message *message, const struct emitted *emitted,
                           struct ready *ret)
 {
@@ -139,7 +158,7 @@ static status_t ready_one(const struct service *service, struct message *message
     assert(row && "a service emits only events of its table");
 
     void *body;
-    status_t status = message_decode(message, row->on, emitted->data, emitted->size, &body);
+    status_t status = decode_event(message, row->on, emitted->data, emitted->size, &body);
     if (status != OK)
         return status;
     const char *id = first_field(row->on, body);
@@ -337,24 +356,6 @@ status_t dispatch_answer(const struct service *service, struct message *message,
     return take(service, message, status, harvest);
 }
 
-// An event says everything: a part that is missing is a fault of whoever made it, and must not be met by a handler.
-static status_t decode_event(struct message *message, const ProtobufCMessageDescriptor *type, void *ret)
-{
-    const ProtobufCMessage *event;
-
-    status_t status = message_decode(message, type, message->data, message->data_size, &event);
-    for (unsigned n = 0; status == OK && n < type->n_fields; n++) {
-        const ProtobufCFieldDescriptor *field = &type->fields[n];
-        const void *part = (const uint8_t *)event + field->offset;
-        if (field->type == PROTOBUF_C_TYPE_MESSAGE && field->label == PROTOBUF_C_LABEL_NONE &&
-            !(field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) && *(void *const *)part == NULL)
-            status = fail(message, POISON, "%s: %s is missing; an event has all its parts", type->name, field->name);
-    }
-    if (status == OK)
-        *(const void **)ret = event;
-    return status;
-}
-
 status_t dispatch_heard(const struct service *service, struct message *message, const actor_t *actor,
                         struct harvest *harvest, bool replaying)
 {
@@ -364,7 +365,7 @@ status_t dispatch_heard(const struct service *service, struct message *message, 
         return status == REFUSED ? POISON : status;
 
     void *body;
-    status = decode_event(message, row->on, &body);
+    status = decode_event(message, row->on, message->data, message->data_size, &body);
     if (status == OK && row->hear)
         status = row->hear(message, body);
     assert(!message->emitted && !message->asked && "hearing only writes; reacting emits");
@@ -395,7 +396,7 @@ status_t dispatch_applied(const struct service *service, struct message *message
     event.data = (ProtobufCBinaryData){.data = (uint8_t *)message->data, .len = message->data_size};
 
     void *body;
-    status_t status = decode_event(message, row->on, &body);
+    status_t status = decode_event(message, row->on, message->data, message->data_size, &body);
     return status == OK ? apply(service, message, &event, row, body) : status;
 }
 

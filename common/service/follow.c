@@ -300,14 +300,22 @@ static bool skip(struct loop *loop, Eventlog__V1__Entry *const entries[], size_t
     return true;
 }
 
+// Does this entry continue where we stand?
+static bool is_next(const struct loop *loop, const Eventlog__V1__Entry *entry)
+{
+    const struct follow *follow = loop->follow;
+    return loop_leads(loop) && follow->loaded && entry->position == follow->position + 1;
+}
+
 static bool take_chunk(struct loop *loop, Eventlog__V1__Entry *const entries[], size_t count)
 {
     const char *reason;
 
     if (skip(loop, entries, count) || hear(loop, entries, count, &reason) == OK)
         return true;
-    for (size_t i = 0; i < count && loop_leads(loop); i++)
-        if (!hear_alone(loop, entries[i]))
+    // The cursor was read again: it may stand elsewhere now, because another process has moved it.
+    for (size_t i = 0; i < count; i++)
+        if (!is_next(loop, entries[i]) || !hear_alone(loop, entries[i]))
             return false;
     return true;
 }
@@ -320,8 +328,7 @@ static void take_entries(struct loop *loop, Eventlog__V1__Entry *const entries[]
 
     while (first < count && entries[first]->position <= follow->position)
         first++;
-    while (first < count && follow->loaded && loop_leads(loop) &&
-           entries[first]->position == follow->position + 1) {
+    while (first < count && is_next(loop, entries[first])) {
         size_t n = count - first < LIMIT_BATCH_EVENTS ? count - first : LIMIT_BATCH_EVENTS;
         if (!take_chunk(loop, entries + first, n))
             return;
