@@ -213,5 +213,4 @@ handle_f store_payment_due, store_payment_prepared, store_payment_disposed, stor
     store_status_questioned, store_payment_retried, store_account_changed, store_payment_stopped,
     store_stop_released, store_payment_voided, store_claim_issued, store_repayment_received;
 
-// Not just "payment": that is what every rule calls the payment in hand.
 extern const struct service payment_service;
