@@ -20,7 +20,7 @@
 #include <time.h>
 
 #define LOOK_MS    1000   // between two looks into an empty tray
-#define SETTLE_MS  1000   // a file that was touched this recently may still be written
+#define SETTLE_MS  1000   // a broken file that was touched this recently may still be written
 #define BLOCKED_MS 60000  // after a file could neither be read nor laid away
 #define SAME_NAMES 1000   // files of one name that can be laid away
 
@@ -72,21 +72,24 @@ static bool is_xml(const char *name)
     return name[0] != '.' && size > 4 && strcasecmp(name + size - 4, ".xml") == 0;
 }
 
-// A bank that does not rename its files into view gets a moment to finish them.
-static bool is_settled(int folder, const char *name)
+// A bank that does not rename its files into view gets a moment to finish them. One that is whole needs none: no part of
+// an XML document is a document.
+static bool is_fresh(const struct intray *intray)
 {
+    char path[PATH_MAX];
     struct stat found;
     struct timespec now;
 
-    if (fstatat(folder, name, &found, AT_SYMLINK_NOFOLLOW) != 0)
+    snprintf(path, sizeof path, "%s/%s", intray->trays->in, intray->name);
+    if (lstat(path, &found) != 0)
         return false;
     clock_gettime(CLOCK_REALTIME, &now);
     int64_t age_ms = (int64_t)(now.tv_sec - found.st_mtim.tv_sec) * 1000 +
                      (now.tv_nsec - found.st_mtim.tv_nsec) / 1000000;
-    return age_ms >= SETTLE_MS || age_ms < 0;
+    return age_ms >= 0 && age_ms < SETTLE_MS;
 }
 
-// The first name of all that are ready, so that a bank's numbering is followed; NULL when there is none.
+// The first name of all, so that a bank's numbering is followed; NULL when there is none.
 static char *choose(struct intray *intray)
 {
     DIR *folder = opendir(intray->trays->in);
@@ -98,8 +101,7 @@ static char *choose(struct intray *intray)
         return NULL;
     }
     for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder))
-        if (is_xml(entry->d_name) && (*chosen == '\0' || strcmp(entry->d_name, chosen) < 0) &&
-            is_settled(dirfd(folder), entry->d_name))
+        if (is_xml(entry->d_name) && (*chosen == '\0' || strcmp(entry->d_name, chosen) < 0))
             memcpy(chosen, entry->d_name, strlen(entry->d_name) + 1);
     closedir(folder);
     return *chosen != '\0' ? arena_text(intray->arena, chosen) : NULL;
@@ -184,24 +186,26 @@ static const char *complete(struct intray *intray)
     return NULL;
 }
 
+static void wait_for(struct intray *intray, int64_t now_ms, const char *why)
+{
+    log_info("a file of the bank is left for a moment", "file", intray->name, "reason", why, NULL);
+    forget(intray, now_ms, true);
+    intray->look_ms = now_ms + LOOK_MS;
+}
+
 static void open_file(struct intray *intray, int64_t now_ms)
 {
     struct message message = scratch(intray);
     ProtobufCBinaryData bytes;
     status_t status = file_read(&message, intray->trays->in, intray->name, PAIN_BYTES, &bytes);
-
-    if (status == RETRY) {
-        log_warn("a file of the bank can not be read yet", "file", intray->name, "reason", message.reason,
-                 NULL);
-        forget(intray, now_ms, true);
-        intray->look_ms = now_ms + LOOK_MS;
-        return;
-    }
     const char *fault = status == OK ? pain002_read(intray->arena, bytes, intray->schema, &intray->said)
                                      : message.reason;
+
     if (fault == NULL)
         fault = complete(intray);
-    if (fault != NULL)
+    if (fault != NULL && is_fresh(intray))
+        wait_for(intray, now_ms, fault);
+    else if (fault != NULL)
         reject(intray, now_ms, fault);
 }
 

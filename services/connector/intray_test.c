@@ -257,14 +257,18 @@ static void a_statement_that_payment_refuses_lays_the_file_aside(void **state)
     assert_non_null(strstr(reason_of(world, "a.xml.reason"), "statement 1: because"));
 }
 
-static void a_file_that_is_still_written_is_left_alone(void **state)
+static void a_file_that_is_still_written_is_left_until_it_is_whole(void **state)
 {
     struct world *world = *state;
-    put_file_fresh(world, "a.xml", "<Document");
+    const char whole[] = FILE_SAYING("B1", SAID("E1", "ACSC"));
 
+    put_file_fresh(world, "a.xml", arena_printf(world->arena, "%.40s", whole));
     turn(world, 1000);
     assert_true(file_exists(world->trays.in, "a.xml"));
-    assert_false(file_exists(world->trays.rejected, "a.xml"));
+    assert_int_equal(0, world->asked);
+    put_file_fresh(world, "a.xml", whole);  // and no moment is lost then
+    turn(world, 1000);
+    assert_int_equal(1, world->asked);
 }
 
 static void only_plain_files_named_xml_are_taken(void **state)
@@ -334,7 +338,7 @@ int main(void)
         TEST(an_answer_to_something_else_is_not_ours),
         TEST(a_file_that_can_not_be_read_is_laid_aside_with_its_reason),
         TEST(a_statement_that_payment_refuses_lays_the_file_aside),
-        TEST(a_file_that_is_still_written_is_left_alone),
+        TEST(a_file_that_is_still_written_is_left_until_it_is_whole),
         TEST(only_plain_files_named_xml_are_taken),
         TEST(a_name_used_twice_covers_nothing),
         TEST(what_is_said_of_a_whole_file_is_about_the_order_in_it),

@@ -278,13 +278,15 @@ static const char help[] =
     "  DEBTOR_BIC         in which bank; or DEBTOR_CLEARING, its number in the clearing system\n"
     "  ISO20022_SCHEMAS   folder with pain.001.001.09.xsd and pain.002.001.10.xsd; not set: structure only\n"
     "\n"
-    "Exit codes: 0 well, 1 a fault told in one sentence, 2 wrong usage.\n";
+    "Exit codes: 0 well, 1 a fault told in one sentence, 2 wrong usage, 3 unhealthy (--health: the broker answers).\n";
 
 int main(int argc, char **argv)
 {
     log_start("connector");
     if (argc == 2 && strcmp(argv[1], "--help") == 0)
         return fputs(help, stdout) < 0;
+    if (argc == 2 && strcmp(argv[1], "--health") == 0)
+        return bus_health("finance", "broker", &bus__v1__get_peers__descriptor);
     if (argc > 1) {
         fputs("tildel-connector: wrong usage; see --help\n", stderr);
         return 2;
