@@ -38,7 +38,7 @@ static const struct plan {
     {"allocation", "allocation", "eventlog", "yes", "self", false},
     {"payment", "payment", "eventlog finance", "yes", "self", false},
     {"reporting", "reporting", "eventlog", "yes", "self", false},
-    {"finance", "finance", "payment", "no", "self", false},
+    {"finance", "finance", "payment broker", "no", "self", false},
     {"console", "", "*", "yes", "OPERATOR AUDITOR CASE_OFFICER UNIT_HEAD", false},
     {"auditor", "", "eventlog intake approval evaluation allocation payment reporting", "yes", "AUDITOR",
      false},

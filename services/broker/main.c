@@ -1,6 +1,7 @@
 // tildel-broker: joins the broker's core to ZeroMQ, the environment and signals.
 #include "broker.h"
 
+#include "bus/bus.h"
 #include "bus/end.h"
 #include "bus/secure.h"
 #include "clock/clock.h"
@@ -22,10 +23,11 @@ static const char help[] =
     "  BUS_KEYS      folder with registry.zpl and broker.secret.zpl (see tildel-keys)\n"
     "  REHEARSAL     file that keeps a rehearsal's calendar; unset or empty: a real stack\n"
     "\n"
+    "  --health      ask the broker at BUS_BROKER who is connected\n"
     "  --help        this text\n"
     "\n"
     "It stops within a second after SIGTERM or SIGINT. Log lines are JSON on standard error.\n"
-    "Exit codes: 0 stopped as asked; 1 a fault, told in one sentence; 2 wrong usage.\n";
+    "Exit codes: 0 stopped as asked; 1 a fault, told in one sentence; 2 wrong usage; 3 unhealthy.\n";
 
 // ------------------------------------------------------------------ transport
 
@@ -198,6 +200,8 @@ int main(int argc, char **argv)
     log_start("broker");
     if (argc == 1)
         return run();
+    if (argc == 2 && streq(argv[1], "--health"))
+        return bus_health(KEY_NAME, KEY_NAME, &bus__v1__get_peers__descriptor);
     if (argc == 2 && streq(argv[1], "--help")) {
         fputs(help, stdout);
         return 0;

@@ -382,20 +382,7 @@ static int verify(void)
 
 static int health(void)
 {
-    struct bus_config config = bus_config_from_env("eventlog");
-    arena_t *arena = arena_new(LIMIT_ARENA_BYTES);
-    struct incoming incoming;
-
-    config.feed = NULL;
-    bus_t *bus = bus_connect(&config);
-    bool well = bus_call(bus, arena, "eventlog", uuid_new(arena, clock_real_us()), eventlog__v1__get_head__descriptor.name,
-                         NULL, 3000, NULL, 0, &incoming) &&
-                incoming.reply->status == BUS__V1__REPLY__STATUS__OK;
-    if (!well)
-        log_warn("the event log does not answer", NULL);
-    bus_destroy(&bus);
-    arena_destroy(&arena);
-    return well ? 0 : 3;
+    return bus_health("eventlog", "eventlog", &eventlog__v1__get_head__descriptor);
 }
 
 int main(int argc, char **argv)
