@@ -8,7 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#undef fail  // cmocka's macro of that name would hide ours; its fail_msg is made anew without it
+// cmocka's macro fail() would hide ours.
+#undef fail
+#undef fail_msg
+#define fail_msg(...) (print_error("ERROR: " __VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
 #undef fail_msg
 #define fail_msg(text, ...)                                                                                  \
     do {                                                                                                     \
