@@ -1,13 +1,14 @@
-// connector: pays through files that a bank takes (ISO 20022). It serves the name "finance" (see proto/finance_v1.proto):
-// each order becomes one pain.001 file in the out-tray, exactly once for ever; each pain.002 file that the bank lays in
-// the in-tray is told to the payment service, statement by statement, until it has answered.
+// connector: pays through files that a bank takes (ISO 20022). It serves the name "finance" (see
+// proto/finance_v1.proto): each order becomes one pain.001 file in the out-tray, exactly once for ever; each
+// pain.002 file that the bank lays in the in-tray is told to the payment service, statement by statement,
+// until it has answered.
 //
 // It has no database. What must survive lies in folders on one volume:
 //     out/.making/ID.xml   a whole file that is not yet visible
 //     state/ID             the order was taken: its body's hash and what a status needs to know
 //     out/ID.xml           visible to the bank, which takes it away
-// An order is first made whole, then recorded, then renamed into view. Whoever finds the record but no file under .making
-// knows that the bank has had it, whatever process died when.
+// An order is first made whole, then recorded, then renamed into view. Whoever finds the record but no file
+// under .making knows that the bank has had it, whatever process died when.
 #pragma once
 
 #include "message/message.h"
@@ -45,7 +46,7 @@ struct trays {
     const char *state;
 };
 
-// order.c: an order as a file ---------------------------------------------------------------------------------
+// order.c: an order as a file -------------------------------------------------------------------------------
 
 // The name of an order's file and message for ever: "T" and 26 characters of base32.
 char *order_message_id(arena_t *arena, const char *order_id);
@@ -54,17 +55,19 @@ status_t order_check(struct message *message, const PayOrder *order);
 // The pain.001.001.09 file. Equal orders are equal bytes.
 ProtobufCBinaryData order_write(arena_t *arena, const struct debtor *debtor, const PayOrder *order);
 
-// schema.c: the official schemas, where the operator has put them ---------------------------------------------
+// schema.c: the official schemas, where the operator has put them -------------------------------------------
 
 typedef struct schema schema_t;
-// Load folder/name. NULL when folder is NULL or "" or the file is not there; the process ends when it is no schema.
+// Load folder/name. NULL when folder is NULL or "" or the file is not there; the process ends when it is no
+// schema.
 schema_t *schema_load(const char *folder, const char *name);
 void schema_destroy(schema_t **schema_p);
-// What is wrong with a parsed document (xmlDoc) or a file's bytes; NULL when it is valid. schema NULL: not checked.
+// What is wrong with a parsed document (xmlDoc) or a file's bytes; NULL when it is valid. schema NULL: not
+// checked.
 const char *schema_check(const schema_t *schema, arena_t *arena, void *document);
 const char *schema_check_bytes(const schema_t *schema, arena_t *arena, ProtobufCBinaryData bytes);
 
-// files.c: files that are whole or not there ------------------------------------------------------------------
+// files.c: files that are whole or not there ----------------------------------------------------------------
 
 // Write a file under a temporary name, sync it, rename it and sync the folder. OK, or RETRY with the reason.
 status_t file_write(struct message *message, const char *folder, const char *name, const void *bytes,
@@ -77,16 +80,16 @@ enum moved { MOVED, MOVED_BEFORE, MOVED_ON_ANOTHER, MOVED_NOT };
 // Rename a file from one folder to another without covering one that is there, and sync both folders.
 enum moved file_move(const char *from, const char *name, const char *to, const char *to_name);
 
-// outtray.c: hand over exactly once ---------------------------------------------------------------------------
+// outtray.c: hand over exactly once -------------------------------------------------------------------------
 
-// Take the order: record it and bring its file into view. OK also when it was taken before; REFUSED when its id was
-// taken with another body; RETRY when the disk will not have it.
+// Take the order: record it and bring its file into view. OK also when it was taken before; REFUSED when its
+// id was taken with another body; RETRY when the disk will not have it.
 status_t outtray_take(struct message *message, const struct trays *trays, const PayOrder *order,
                       ProtobufCBinaryData file);
 // The end-to-end id of the order that went out under a message id; NULL when there was none.
 const char *outtray_end_to_end_id(struct message *message, const struct trays *trays, const char *message_id);
 
-// pain002.c: what the bank says -------------------------------------------------------------------------------
+// pain002.c: what the bank says -----------------------------------------------------------------------------
 
 // One thing said about one payment. end_to_end_id "" where it was said about a whole file.
 struct statement {
@@ -106,14 +109,15 @@ struct statements {
 const char *pain002_read(arena_t *arena, ProtobufCBinaryData bytes, const schema_t *schema,
                          struct statements *ret);
 
-// intray.c: tell the payment service --------------------------------------------------------------------------
+// intray.c: tell the payment service ------------------------------------------------------------------------
 
 struct intray;
 // Asks the payment service; true when the question has left. (The bus, and in tests what stands for it.)
 typedef bool intray_ask_f(void *bus, const char *id, const ReportStatus *status);
 struct intray *intray_new(const struct trays *trays, const schema_t *schema, intray_ask_f *teller, void *bus);
 void intray_destroy(struct intray **intray_p);
-// Look at the tray and at what waits for an answer. Returns in how many milliseconds to come again, at the latest.
+// Look at the tray and at what waits for an answer. Returns in how many milliseconds to come again, at the
+// latest.
 int intray_turn(struct intray *intray, int64_t stopwatch_ms);
 // An answer came; true when it was to a question of ours.
 bool intray_answered(struct intray *intray, const Bus__V1__Reply *reply);

@@ -1,7 +1,9 @@
-// intray: takes the bank's files one by one, tells the payment service what stands in them, and lays them away.
+// intray: takes the bank's files one by one, tells the payment service what stands in them, and lays them
+// away.
 //
-// A file stays in the tray until the payment service has answered every statement of it; whoever dies before that tells it
-// again under the same ids and gets the same answers. What can not be read is laid under rejected with a .reason beside it.
+// A file stays in the tray until the payment service has answered every statement of it; whoever dies before
+// that tells it again under the same ids and gets the same answers. What can not be read is laid under
+// rejected with a .reason beside it.
 #include "connector.h"
 #include "clock/clock.h"
 #include "limits.h"
@@ -63,7 +65,7 @@ static struct message scratch(struct intray *intray)
     return message_new(intray->arena);
 }
 
-// ------------------------------------------------------------------------------------------------- choosing a file
+// ------------------------------------------------------------------------------------------- choosing a file
 
 static bool is_xml(const char *name)
 {
@@ -72,8 +74,8 @@ static bool is_xml(const char *name)
     return name[0] != '.' && size > 4 && strcasecmp(name + size - 4, ".xml") == 0;
 }
 
-// A bank that does not rename its files into view gets a moment to finish them. One that is whole needs none: no part of
-// an XML document is a document.
+// A bank that does not rename its files into view gets a moment to finish them. One that is whole needs none:
+// no part of an XML document is a document.
 static bool is_fresh(const struct intray *intray)
 {
     char path[PATH_MAX];
@@ -107,7 +109,7 @@ static char *choose(struct intray *intray)
     return *chosen != '\0' ? arena_text(intray->arena, chosen) : NULL;
 }
 
-// ---------------------------------------------------------------------------------------------------- laying away
+// ----------------------------------------------------------------------------------------------- laying away
 
 // A name is used again by some banks; the later file gets a number.
 static char *lay_away(struct intray *intray, const char *folder)
@@ -167,7 +169,7 @@ static void finish(struct intray *intray, int64_t now_ms)
     forget(intray, now_ms, lay_away(intray, intray->trays->done) != NULL);
 }
 
-// ------------------------------------------------------------------------------------------------------- reading
+// --------------------------------------------------------------------------------------------------- reading
 
 // What was said about a whole file is about the one order that is in each of ours.
 static const char *complete(struct intray *intray)
@@ -209,7 +211,7 @@ static void open_file(struct intray *intray, int64_t now_ms)
         reject(intray, now_ms, fault);
 }
 
-// ------------------------------------------------------------------------------------------------------- telling
+// --------------------------------------------------------------------------------------------------- telling
 
 static const char *state_name(Finance__V1__ReportStatus__State state)
 {

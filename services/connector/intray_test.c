@@ -1,4 +1,5 @@
-// intray_test: what the bank says is told until it is answered, and what can not be read is laid aside with a reason.
+// intray_test: what the bank says is told until it is answered, and what can not be read is laid aside with a
+// reason.
 #include "connector.h"
 #include "limits.h"
 #include "values/values.h"

@@ -1,4 +1,5 @@
-// main: the connector's process: its settings, and its loop between the broker and the trays. See connector.h.
+// main: the connector's process: its settings, and its loop between the broker and the trays. See
+// connector.h.
 #include "connector.h"
 #include "bus/bus.h"
 #include "bus/end.h"
@@ -29,7 +30,7 @@ struct connector {
     struct intray *intray;
 };
 
-// ------------------------------------------------------------------------------------------------------- settings
+// -------------------------------------------------------------------------------------------------- settings
 
 static const char *env_or(const char *name, const char *otherwise)
 {
@@ -125,7 +126,7 @@ static void alone(const char *state)
         bus_end("another connector is using FINANCE_STATE %s", state);
 }
 
-// -------------------------------------------------------------------------------------------------------- requests
+// -------------------------------------------------------------------------------------------------- requests
 
 static status_t take_order(struct connector *connector, struct message *message, const PayOrder *order)
 {
@@ -197,7 +198,7 @@ static void handle(struct connector *connector, const struct incoming *incoming)
     reply(connector, &message, incoming, status);
 }
 
-// ------------------------------------------------------------------------------------------------------------ loop
+// ------------------------------------------------------------------------------------------------------ loop
 
 // The question behind intray_ask_f, on the bus.
 static bool ask_payment(void *bus, const char *id, const ReportStatus *status)
@@ -278,7 +279,8 @@ static const char help[] =
     "  DEBTOR_BIC         in which bank; or DEBTOR_CLEARING, its number in the clearing system\n"
     "  ISO20022_SCHEMAS   folder with pain.001.001.09.xsd and pain.002.001.10.xsd; not set: structure only\n"
     "\n"
-    "Exit codes: 0 well, 1 a fault told in one sentence, 2 wrong usage, 3 unhealthy (--health: the broker answers).\n";
+    "Exit codes: 0 well, 1 a fault told in one sentence, 2 wrong usage, 3 unhealthy (--health: the broker "
+    "answers).\n";
 
 int main(int argc, char **argv)
 {

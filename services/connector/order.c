@@ -1,6 +1,7 @@
 // order: an order of the payment service as a pain.001.001.09 file (customer credit transfer initiation).
 //
-// The file is a pure function of the order and of who pays, so that the same order is the same bytes for ever.
+// The file is a pure function of the order and of who pays, so that the same order is the same bytes for
+// ever.
 #include "connector.h"
 #include "values/text.h"
 #include "values/values.h"
@@ -25,7 +26,7 @@ char *order_message_id(arena_t *arena, const char *order_id)
     return arena_printf(arena, "T%s", base32(arena, digest, sizeof digest, END_TO_END_SIZE));
 }
 
-// ----------------------------------------------------------------------------------------------------- checking
+// -------------------------------------------------------------------------------------------------- checking
 
 // XML has no place for two characters that UTF-8 has, and a bank's line no place for control characters.
 static bool is_bank_text(const char *text)
@@ -104,7 +105,7 @@ status_t order_check(struct message *message, const PayOrder *order)
     return status;
 }
 
-// ------------------------------------------------------------------------------------------------------ writing
+// --------------------------------------------------------------------------------------------------- writing
 
 // Writing to memory fails only without memory, and then nothing can be saved.
 static void done(int written)

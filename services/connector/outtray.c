@@ -1,10 +1,12 @@
-// outtray: hands an order's file to the bank exactly once, whatever dies when. The order of the steps is the point:
+// outtray: hands an order's file to the bank exactly once, whatever dies when. The order of the steps is the
+// point:
 //
 //     1  .making/ID.xml is written whole          (dies here: written again, the same bytes)
 //     2  state/ID is written: the order is taken   (dies here: step 3 is done when it is asked again)
 //     3  .making/ID.xml is renamed to out/ID.xml   (dies here: the record without the file says that it went out)
 //
-// A rename is one step for every observer and for the disk, so a file is never in both places and never in none.
+// A rename is one step for every observer and for the disk, so a file is never in both places and never in
+// none.
 #include "connector.h"
 #include "values/values.h"
 

@@ -1,7 +1,8 @@
-// outtray_test: an order is handed over exactly once, also when the process ends between any two changes to the disk.
+// outtray_test: an order is handed over exactly once, also when the process ends between any two changes to
+// the disk.
 //
-// The linker puts this file between the code and libc (--wrap): a countdown ends the process at the n-th change, before or
-// after it has happened.
+// The linker puts this file between the code and libc (--wrap): a countdown ends the process at the n-th
+// change, before or after it has happened.
 #include "connector.h"
 #include "limits.h"
 #include "values/values.h"
@@ -73,7 +74,7 @@ ssize_t __wrap_write(int fd, const void *bytes, size_t size)
     CHANGE(__real_write(fd, bytes, size));
 }
 
-// ----------------------------------------------------------------------------------------------------- the world
+// ------------------------------------------------------------------------------------------------- the world
 
 struct world {
     arena_t *arena;
@@ -191,7 +192,7 @@ static void bank_takes(struct world *world)
     closedir(found);
 }
 
-// ----------------------------------------------------------------------------------------------------------- tests
+// ----------------------------------------------------------------------------------------------------- tests
 
 static void an_order_becomes_one_whole_file(void **state)
 {

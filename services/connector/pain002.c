@@ -1,8 +1,8 @@
 // pain002: reads what the bank says (customer payment status report), from a file that may be anything.
 //
-// Only elements, attributes and text are let in: a DOCTYPE ends the reading before its contents are looked at, nothing is
-// fetched, and depth and number of elements are counted while the parser runs. Then the structure is checked, and the
-// official schema where there is one.
+// Only elements, attributes and text are let in: a DOCTYPE ends the reading before its contents are looked
+// at, nothing is fetched, and depth and number of elements are counted while the parser runs. Then the
+// structure is checked, and the official schema where there is one.
 #include "connector.h"
 #include "limits.h"
 #include "values/text.h"
@@ -34,7 +34,7 @@ static const char *fault(struct reading *reading, const char *sentence)
     return reading->fault;
 }
 
-// ---------------------------------------------------------------------------------------------- guarded parsing
+// ------------------------------------------------------------------------------------------- guarded parsing
 
 static void stop(xmlParserCtxtPtr parser, const char *sentence)
 {
@@ -111,7 +111,7 @@ static xmlDocPtr parse(struct reading *reading, ProtobufCBinaryData bytes)
     return document;
 }
 
-// ----------------------------------------------------------------------------------------------------- walking
+// --------------------------------------------------------------------------------------------------- walking
 
 static bool is_named(const xmlNode *node, const char *name)
 {
@@ -197,9 +197,10 @@ static char *one_line(struct reading *reading, const char *text)
     return line;
 }
 
-// --------------------------------------------------------------------------------------------------- the meaning
+// ----------------------------------------------------------------------------------------------- the meaning
 
-// ISO 20022 external codes of statuses. What is only under way says nothing yet; what is not here needs a person.
+// ISO 20022 external codes of statuses. What is only under way says nothing yet; what is not here needs a
+// person.
 enum word { UNKNOWN, UNDER_WAY, SAYS };
 static const struct {
     const char *code;
@@ -224,8 +225,8 @@ static const struct {
     {"RCVC", UNDER_WAY, 0},
 };
 
-// Reasons that by their definition are given for money that was booked and came back: following a cancellation, unable to
-// apply, undue payment.
+// Reasons that by their definition are given for money that was booked and came back: following a
+// cancellation, unable to apply, undue payment.
 static const char *const return_codes[] = {"FOCR", "RUTA", "UPAY"};
 
 static enum word look_up(const char *code, Finance__V1__ReportStatus__State *ret_state)
@@ -317,7 +318,8 @@ static void add(struct reading *reading, struct statement statement)
     ret->all[ret->count++] = statement;
 }
 
-// One status, said in the element status_name of parent about one payment, or about all when end_to_end_id is "".
+// One status, said in the element status_name of parent about one payment, or about all when end_to_end_id is
+// "".
 static void read_status(struct reading *reading, const xmlNode *parent, const char *status_name,
                         char *end_to_end_id, int64_t amount_ore)
 {
@@ -386,7 +388,7 @@ static void read_report(struct reading *reading, const xmlNode *document)
         read_payments(reading, report, group);
 }
 
-// --------------------------------------------------------------------------------------------- the document itself
+// --------------------------------------------------------------------------------------- the document itself
 
 // "10" or "03" at the end of the namespace; NULL when it is another one. Every element must be in it.
 static const char *version_of(const xmlNode *root)

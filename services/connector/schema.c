@@ -1,4 +1,5 @@
-// schema: checks documents against the official XML schemas, where the operator has put them (ISO20022_SCHEMAS).
+// schema: checks documents against the official XML schemas, where the operator has put them
+// (ISO20022_SCHEMAS).
 #include "connector.h"
 #include "bus/end.h"
 

@@ -1,8 +1,9 @@
-// handle: what happens to each message that payment speaks or hears. Load, rule; the tables of rows stand last.
+// handle: what happens to each message that payment speaks or hears. Load, rule; the tables of rows stand
+// last.
 #include "payment.h"
 #include "payment_store.sql.h"
 
-// ---------------------------------------------------------------------------------------------- others' events
+// -------------------------------------------------------------------------------------------- others' events
 
 static status_t on_grant_accepted(struct message *message, const void *body)
 {
@@ -57,7 +58,7 @@ static status_t on_repayment_decided(struct message *message, const void *body)
     return status;
 }
 
-// --------------------------------------------------------------------------------------------------- commands
+// -------------------------------------------------------------------------------------------------- commands
 
 // A command about one payment: load it under its key, then ask the rule.
 #define ON_PAYMENT(name, Command)                                                                            \
@@ -109,7 +110,7 @@ static status_t on_record_repayment(struct message *message, const void *body)
     return status;
 }
 
-// ----------------------------------------------------------------------------------------- answers of finance
+// ---------------------------------------------------------------------------------------- answers of finance
 
 static status_t on_order_answered(struct message *message, const void *request, const Bus__V1__Reply *reply,
                                   const uint8_t *body, size_t body_size)
@@ -131,7 +132,7 @@ static status_t on_order_answered(struct message *message, const void *request, 
     return status;
 }
 
-// ---------------------------------------------------------------------------------------------------- queries
+// --------------------------------------------------------------------------------------------------- queries
 
 // A stop shows as a state of its own while it holds something back.
 static Payment__V1__Payment__State shown_state(const struct payment *payment)
@@ -224,7 +225,7 @@ static status_t read_claims(struct message *message, const void *body)
     return OK;
 }
 
-// ----------------------------------------------------------------------------------------------------- tables
+// ---------------------------------------------------------------------------------------------------- tables
 
 #define READERS (ROLES_DIRECTORATE | ROLE(AUDITOR) | ROLE(OPERATOR))
 

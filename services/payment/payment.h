@@ -1,10 +1,12 @@
-// payment: sends each accepted instalment to the finance system exactly once, and claims back what is left unspent.
+// payment: sends each accepted instalment to the finance system exactly once, and claims back what is left
+// unspent.
 //
-// An instalment becomes due when the current letter is accepted, is prepared with its coding, disposed, attested and
-// authorised by different people over the same content hash, and then handed to the finance connector as an order
-// (finance.v1.PayOrder). What the finance system says comes back as finance.v1.ReportStatus. A key is one payment for
-// ever; each order under it is an attempt, and the next attempt exists only when the former is known not to have moved
-// money. Claims follow reporting.v1.RepaymentDecided and are settled by receipts.
+// An instalment becomes due when the current letter is accepted, is prepared with its coding, disposed,
+// attested and authorised by different people over the same content hash, and then handed to the finance
+// connector as an order (finance.v1.PayOrder). What the finance system says comes back as
+// finance.v1.ReportStatus. A key is one payment for ever; each order under it is an attempt, and the next
+// attempt exists only when the former is known not to have moved money. Claims follow
+// reporting.v1.RepaymentDecided and are settled by receipts.
 #pragma once
 
 #include "service/service.h"
@@ -63,8 +65,8 @@ typedef Payment__V1__GetPayment GetPayment;
 typedef Payment__V1__ListPayments ListPayments;
 typedef Payment__V1__ListClaims ListClaims;
 
-// Where a payment stands. The numbers are those of Payment.State. A stop is not a state here: it lies on top of one
-// (stopped_by), so that what the bank says is still taken in while a payment is stopped.
+// Where a payment stands. The numbers are those of Payment.State. A stop is not a state here: it lies on top
+// of one (stopped_by), so that what the bank says is still taken in while a payment is stopped.
 enum payment_state {
     DUE = PAYMENT__V1__PAYMENT__STATE__DUE,
     PREPARED = PAYMENT__V1__PAYMENT__STATE__PREPARED,
@@ -146,12 +148,13 @@ char *payment_key(arena_t *arena, const char *application_id, int32_t year, uint
 char *claim_id(arena_t *arena, const char *application_id, int32_t year);
 // The end-to-end id of a key for ever: base32 of SHA-256("pay" || key), 26 characters.
 char *payment_end_to_end_id(arena_t *arena, const char *key);
-// The hash the three sign: SHA-256 over the canonical bytes of PaymentDue, then a zero byte and the coding, then a zero
-// byte and the value date.
+// The hash the three sign: SHA-256 over the canonical bytes of PaymentDue, then a zero byte and the coding,
+// then a zero byte and the value date.
 char *payment_content_sha256(arena_t *arena, const PaymentDue *due, const char *coding,
                              const char *value_date);
 
-// A part of an accepted grant becomes due; a repeat, or an acceptance after the money has left, changes nothing.
+// A part of an accepted grant becomes due; a repeat, or an acceptance after the money has left, changes
+// nothing.
 status_t rule_accepted(struct message *message, const struct payment *payment, const GrantAccepted *event,
                        uint32_t instalment);
 // A payment that has not left falls when its letter is replaced or its grant renounced.

@@ -1,5 +1,5 @@
-// rules: when a payment may move on, what a bank's word means, and what is claimed back. Nothing here touches the
-// database or a clock.
+// rules: when a payment may move on, what a bank's word means, and what is claimed back. Nothing here touches
+// the database or a clock.
 #include "payment.h"
 #include "limits.h"
 #include "values/values.h"
@@ -12,7 +12,7 @@
 #define CODING_CHARACTERS     100
 #define KID_DIGITS            12
 
-// ------------------------------------------------------------------------------------------- names and hashes
+// ------------------------------------------------------------------------------------------ names and hashes
 
 char *payment_key(arena_t *arena, const char *application_id, int32_t year, uint32_t instalment)
 {
@@ -67,7 +67,7 @@ static char *today(struct message *message, int64_t at_us)
     return arena_printf(message->arena, "%04d-%02d-%02d", year, month, day);
 }
 
-// --------------------------------------------------------------------------------------------- what all ask
+// ---------------------------------------------------------------------------------------------- what all ask
 
 static const char *state_name(enum payment_state state)
 {
@@ -177,7 +177,7 @@ static int character_count(const char *text)
     return count;
 }
 
-// ------------------------------------------------------------------------------------------------ instalments
+// ----------------------------------------------------------------------------------------------- instalments
 
 // Nothing of it is under way and no money has left, so it may still fall.
 static bool may_fall(const struct payment *payment)
@@ -266,7 +266,7 @@ status_t rule_renounced(struct message *message, const struct payment *payment, 
     return OK;
 }
 
-// ------------------------------------------------------------------------------------------------- signatures
+// ------------------------------------------------------------------------------------------------ signatures
 
 static status_t check_value_date(struct message *message, const struct payment *payment,
                                  const char *value_date)
@@ -449,7 +449,7 @@ status_t rule_authorise(struct message *message, const struct payment *payment, 
     return OK;
 }
 
-// -------------------------------------------------------------------------------------- what finance answered
+// ------------------------------------------------------------------------------------- what finance answered
 
 status_t rule_order_taken(struct message *message, const struct payment *payment, const PayOrder *order,
                           const OrderTaken *taken)
@@ -486,8 +486,8 @@ status_t rule_order_refused(struct message *message, const struct payment *payme
 
 // ---------------------------------------------------------------------------------------- what the bank says
 
-// What a word about an order means, by how far the order has come. An order only goes forward: what is behind it
-// changes nothing, and what contradicts it is for a person.
+// What a word about an order means, by how far the order has come. An order only goes forward: what is behind
+// it changes nothing, and what contradicts it is for a person.
 enum meaning {
     CONTRADICTS,
     NOTHING_NEW,
@@ -674,7 +674,7 @@ status_t rule_report_status(struct message *message, const struct payment *payme
     return OK;
 }
 
-// ---------------------------------------------------------------------------------------- again, stop, release
+// -------------------------------------------------------------------------------------- again, stop, release
 
 static status_t may_retry(struct message *message, const struct payment *payment, const RetryPayment *command)
 {
@@ -785,7 +785,7 @@ status_t rule_release(struct message *message, const struct payment *payment, co
     return OK;
 }
 
-// ----------------------------------------------------------------------------------------------------- claims
+// ---------------------------------------------------------------------------------------------------- claims
 
 status_t rule_repayment_decided(struct message *message, const struct claim *claim,
                                 const RepaymentDecided *event)

@@ -69,7 +69,7 @@ static struct message by(const char *subject, Bus__V1__Actor__Role role)
     return check_message(AUGUST, subject, role, "");
 }
 
-// ---------------------------------------------------------------------------------------------------- names, hashes
+// --------------------------------------------------------------------------------------------- names, hashes
 
 static void the_end_to_end_id_is_26_characters_made_from_the_key_for_ever(void **state)
 {
@@ -99,7 +99,7 @@ static void the_signed_hash_changes_with_every_part_of_the_content(void **state)
     assert_string_not_equal(hash, payment_content_sha256(message.arena, &payment.due, "ab", "2024-08-07"));
 }
 
-// ------------------------------------------------------------------------------------------------------ becoming due
+// ---------------------------------------------------------------------------------------------- becoming due
 
 static void an_acceptance_makes_the_instalment_due(void **state)
 {
@@ -193,7 +193,7 @@ static void a_newer_letter_or_a_renunciation_voids_what_has_not_left(void **stat
     }
 }
 
-// -------------------------------------------------------------------------------------------------------- preparing
+// ------------------------------------------------------------------------------------------------- preparing
 
 static PreparePayment a_preparation(void)
 {
@@ -304,7 +304,7 @@ static void money_goes_only_on_the_current_letter_of_a_grant_that_stands(void **
     check_refused(&gone, rule_prepare(&gone, &payment, &command), "is renounced");
 }
 
-// ------------------------------------------------------------------------------------------------------- signatures
+// ------------------------------------------------------------------------------------------------ signatures
 
 static Dispose a_disposal(void)
 {
@@ -511,7 +511,7 @@ static void a_value_date_that_passed_must_be_prepared_anew(void **state)
     check_refused(&message, rule_authorise(&message, &payment, &command), "has passed");
 }
 
-// --------------------------------------------------------------------------------------------------- answers, statuses
+// ----------------------------------------------------------------------------------------- answers, statuses
 
 static PayOrder the_order(uint32_t attempt)
 {
@@ -713,7 +713,7 @@ static void a_status_not_from_finance_or_without_names_is_refused(void **state)
     check_refused(&long_text, rule_report_status(&long_text, &payment, &order, &command), "too long");
 }
 
-// ------------------------------------------------------------------------------------------------ again, stop, release
+// -------------------------------------------------------------------------------------- again, stop, release
 
 static RetryPayment a_retry(const char *account)
 {
@@ -852,7 +852,7 @@ static void what_is_sent_can_not_be_stopped(void **state)
     check_refused(&wordy, rule_stop(&wordy, &payment, &nothing), "at most 20000");
 }
 
-// ------------------------------------------------------------------------------------------------------------ claims
+// ---------------------------------------------------------------------------------------------------- claims
 
 static struct claim a_claim(int64_t outstanding_ore)
 {

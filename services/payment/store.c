@@ -1,4 +1,5 @@
-// store: loads payments and claims, keeps what was heard, and writes each event into the tables. No decisions.
+// store: loads payments and claims, keeps what was heard, and writes each event into the tables. No
+// decisions.
 #include "payment.h"
 #include "payment_store.sql.h"
 
@@ -208,7 +209,7 @@ status_t store_list_claims(struct message *message, const char *call_id, struct 
     return OK;
 }
 
-// -------------------------------------------------------------------------------------------------- heard facts
+// ----------------------------------------------------------------------------------------------- heard facts
 
 status_t store_hear_award_decided(struct message *message, const void *body)
 {
@@ -234,7 +235,7 @@ status_t store_hear_grant_renounced(struct message *message, const void *body)
     return RUN(message, hear_renounced, NULL, TEXT(event->application_id), INT(message->at_us));
 }
 
-// --------------------------------------------------------------------------------------------------- own events
+// ------------------------------------------------------------------------------------------------ own events
 
 // A write that must have met its row: another outcome means that someone was faster.
 static status_t met(struct message *message, status_t status, const struct rows *rows, const char *id)

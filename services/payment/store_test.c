@@ -1,4 +1,5 @@
-// store_test: payment's statements against a real PostgreSQL, its constraints, two at once, and apply = replay.
+// store_test: payment's statements against a real PostgreSQL, its constraints, two at once, and apply =
+// replay.
 #include "payment.h"
 #include "check/check.h"
 #include "payment_store.sql.h"
@@ -76,7 +77,7 @@ static void hears(struct world *world, const void *event)
     count(world, &message);
 }
 
-// ---------------------------------------------------------------------------------------------------- what is said
+// ---------------------------------------------------------------------------------------------- what is said
 
 static GrantAccepted an_acceptance(uint32_t version)
 {
@@ -221,7 +222,8 @@ static void is_retried(struct world *world, const char *account, struct message 
     *ret = gives(world, OK, "paula", ROLE_OF(PAYMENT_OFFICER), &command);
 }
 
-// A whole life: rejected once, account changed, signed again, settled, returned, sent again, settled; a claim in parts.
+// A whole life: rejected once, account changed, signed again, settled, returned, sent again, settled; a claim
+// in parts.
 static void lives(struct world *world)
 {
     struct message retried, asker;
@@ -259,7 +261,7 @@ static void lives(struct world *world)
     gives(world, OK, "paula", ROLE_OF(PAYMENT_OFFICER), &repay);
 }
 
-// ----------------------------------------------------------------------------------------------------------- tests
+// ----------------------------------------------------------------------------------------------------- tests
 
 static void a_payment_lives_through_rejection_new_account_and_return(void **state)
 {

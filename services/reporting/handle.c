@@ -1,8 +1,9 @@
-// handle: what happens to each message that reporting speaks or hears. Load, rule; the tables of rows stand last.
+// handle: what happens to each message that reporting speaks or hears. Load, rule; the tables of rows stand
+// last.
 #include "reporting.h"
 #include "reporting_store.sql.h"
 
-// ---------------------------------------------------------------------------------------------- others' events
+// -------------------------------------------------------------------------------------------- others' events
 
 static status_t on_grant_accepted(struct message *message, const void *body)
 {
@@ -32,7 +33,7 @@ static status_t on_signed_off(struct message *message, const void *body)
     return status;
 }
 
-// ------------------------------------------------------------------------- what concerns the duty of an application
+// ------------------------------------------------------------------ what concerns the duty of an application
 
 // Load the duty of the message's application, then ask the rule.
 #define ON_DUTY(name, Message)                                                                               \
@@ -58,7 +59,7 @@ ON_DUTY(approve, ApproveReport)
 ON_DUTY(decide_repayment, DecideRepayment)
 ON_DUTY(close, CloseGrant)
 
-// ---------------------------------------------------------------------------------------------------- queries
+// --------------------------------------------------------------------------------------------------- queries
 
 static status_t read_report(struct message *message, const void *body)
 {
@@ -88,7 +89,7 @@ static status_t read_report(struct message *message, const void *body)
     return OK;
 }
 
-// ----------------------------------------------------------------------------------------------------- tables
+// ---------------------------------------------------------------------------------------------------- tables
 
 #define DIRECTORATE_READERS (ROLES_DIRECTORATE | ROLE(AUDITOR) | ROLE(OPERATOR))
 #define ALL_READERS         (ROLES_MUNICIPALITY | DIRECTORATE_READERS)

@@ -1,6 +1,7 @@
-// reporting: what a grant was used for. Registers the duties of an accepted letter, takes in the final report and the
-// accounts for two signatures, has them approved, decides what is repaid and closes the grant. It also keeps the read
-// model of every case and call, which is fed by every event of the log and by nothing else.
+// reporting: what a grant was used for. Registers the duties of an accepted letter, takes in the final report
+// and the accounts for two signatures, has them approved, decides what is repaid and closes the grant. It
+// also keeps the read model of every case and call, which is fed by every event of the log and by nothing
+// else.
 #pragma once
 
 #include "service/service.h"
@@ -106,7 +107,8 @@ struct accounts {
     bool own_contribution_short;
 };
 
-// Sum the lines and compute what is unspent of what was paid, by the letter's rule. False when a sum is no amount.
+// Sum the lines and compute what is unspent of what was paid, by the letter's rule. False when a sum is no
+// amount.
 bool accounts_make(const GrantLetter *letter, const Report *report, int64_t paid_ore, struct accounts *ret);
 
 // An accepted letter makes the duty to report; a repeat changes nothing. letter is the one accepted.
@@ -135,7 +137,8 @@ status_t rule_close(struct message *message, const struct duty *duty, const Clos
 // May the actor read what belongs to this organisation?
 status_t rule_read(struct message *message, const char *application_id, const char *organisation_number);
 
-// Load a duty with what others have told about it; hold its row when told to. known is false when there is none.
+// Load a duty with what others have told about it; hold its row when told to. known is false when there is
+// none.
 status_t store_load_duty(struct message *message, const char *application_id, struct duty *ret);
 status_t store_read_duty(struct message *message, const char *application_id, struct duty *ret);
 // Load a letter that was heard; *ret is NULL when it was not.

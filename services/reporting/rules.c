@@ -1,5 +1,5 @@
-// rules: when a report may be made, what must stand in it, what is unspent and when a grant can close. Nothing here
-// touches the database or a clock.
+// rules: when a report may be made, what must stand in it, what is unspent and when a grant can close.
+// Nothing here touches the database or a clock.
 #include "reporting.h"
 #include "limits.h"
 #include "values/values.h"
@@ -11,7 +11,7 @@
 // A report travels whole in one event, which has room for a little more.
 #define REPORT_BYTES (LIMIT_EVENT_BYTES - 16 * 1024)
 
-// ----------------------------------------------------------------------------------------------- what all ask
+// ---------------------------------------------------------------------------------------------- what all ask
 
 static const char *state_name(enum duty_state state)
 {
@@ -79,7 +79,7 @@ status_t rule_read(struct message *message, const char *application_id, const ch
     return OK;
 }
 
-// ------------------------------------------------------------------------------------------------------ duties
+// ---------------------------------------------------------------------------------------------------- duties
 
 status_t rule_register(struct message *message, const struct duty *duty, const GrantAccepted *event,
                        GrantLetter *letter)
@@ -197,7 +197,7 @@ status_t rule_extend(struct message *message, const struct duty *duty, const Ext
     return OK;
 }
 
-// --------------------------------------------------------------------------------------- what a report must say
+// ------------------------------------------------------------------------------------ what a report must say
 
 static status_t check_texts(struct message *message, const struct duty *duty, const Report *report)
 {
@@ -408,9 +408,10 @@ static status_t check_report(struct message *message, const struct duty *duty, c
     return status;
 }
 
-// -------------------------------------------------------------------------------------------------- the accounts
+// ---------------------------------------------------------------------------------------------- the accounts
 
-// paid less its share of the cost, rounded to the recipient's favour. A product of two amounts needs 128 bits.
+// paid less its share of the cost, rounded to the recipient's favour. A product of two amounts needs 128
+// bits.
 static int64_t unspent_in_proportion(int64_t paid_ore, int64_t cost_ore, int64_t approved_ore)
 {
     if (approved_ore == 0)
@@ -446,7 +447,7 @@ bool accounts_make(const GrantLetter *letter, const Report *report, int64_t paid
     return true;
 }
 
-// ------------------------------------------------------------------------------------------ submit and deliver
+// ---------------------------------------------------------------------------------------- submit and deliver
 
 static status_t is_own(struct message *message, const struct duty *duty)
 {
@@ -530,7 +531,7 @@ status_t rule_signed_off(struct message *message, const struct duty *duty, const
     return OK;
 }
 
-// ---------------------------------------------------------------------------------- return, approve, repay, close
+// ----------------------------------------------------------------------------- return, approve, repay, close
 
 static status_t check_faults(struct message *message, const ReturnReport *command)
 {

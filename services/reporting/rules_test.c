@@ -14,8 +14,8 @@
 #define JANUARY       INT64_C(1737360000000000)  // 2025-01-20 08:00 UTC
 #define ROLE_OF(name) BUS__V1__ACTOR__ROLE__##name
 
-// A letter of 600 000 kr with costs of 800 000 kr and 200 000 kr of its own, and a report that fits it. The vector
-// of the rules of money (M11): 680 000 kr were spent.
+// A letter of 600 000 kr with costs of 800 000 kr and 200 000 kr of its own, and a report that fits it. The
+// vector of the rules of money (M11): 680 000 kr were spent.
 struct world {
     Allocation__V1__LetterItem goal_items[2];
     Allocation__V1__LetterItem *goals[2];
@@ -142,7 +142,7 @@ static struct message heard(void)
     return check_message(JANUARY, "reporting", ROLE_OF(SERVICE), "");
 }
 
-// ------------------------------------------------------------------------------------------------------ the money
+// ------------------------------------------------------------------------------------------------- the money
 
 static void unspent_follows_the_rule_of_the_letter(void **state)
 {
@@ -224,7 +224,7 @@ static void an_ore_that_does_not_divide_is_the_recipients(void **state)
     assert_int_equal(66, accounts.unspent_ore);  // 100 - 33.33, rounded down
 }
 
-// ---------------------------------------------------------------------------------------------------------- duties
+// ---------------------------------------------------------------------------------------------------- duties
 
 static GrantAccepted an_acceptance(void)
 {
@@ -359,7 +359,7 @@ static void an_extension_is_later_in_time_and_has_a_reason(void **state)
     check_refused(&unknown, rule_extend(&unknown, &none, &command), "a duty begins with an accepted letter");
 }
 
-// ----------------------------------------------------------------------------------------------- submitting a report
+// --------------------------------------------------------------------------------------- submitting a report
 
 static SubmitReport a_submission(struct world *world)
 {
@@ -642,7 +642,7 @@ static void an_auditors_statement_is_needed_only_from_the_threshold(void **state
     assert_int_equal(OK, rule_submit(&with, &world.duty, &command));
 }
 
-// ------------------------------------------------------------------------------------- delivered, returned, approved
+// ----------------------------------------------------------------------------- delivered, returned, approved
 
 static SignedOff a_sign_off(int64_t at_us)
 {
@@ -764,7 +764,7 @@ static void approval_needs_a_note_when_something_is_unspent_or_short(void **stat
     check_refused(&stale, rule_approve(&stale, &world.duty, &other), "report_version");
 }
 
-// -------------------------------------------------------------------------------------------------- repay and close
+// ------------------------------------------------------------------------------------------- repay and close
 
 static DecideRepayment a_decision(int64_t amount_ore)
 {

@@ -112,7 +112,7 @@ status_t store_load_letter(struct message *message, const char *application_id, 
     return status;
 }
 
-// -------------------------------------------------------------------------------------------------- heard facts
+// ----------------------------------------------------------------------------------------------- heard facts
 
 status_t store_hear_call_published(struct message *message, const void *body)
 {
@@ -186,7 +186,7 @@ status_t store_hear_repayment_received(struct message *message, const void *body
     return RUN(message, hear_outstanding, NULL, TEXT(event->claim_id), INT(event->outstanding_ore));
 }
 
-// --------------------------------------------------------------------------------------------------- own events
+// ------------------------------------------------------------------------------------------------ own events
 
 // A write that must have met its row: another outcome means that someone was faster.
 static status_t met(struct message *message, status_t status, const struct rows *rows, const char *id)

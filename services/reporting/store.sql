@@ -1,5 +1,6 @@
--- What reporting remembers, and everything it says to the database. See reporting.h for what it is for.
--- Three kinds of tables: duty is fed by own events; heard_* by others' events; view_* by every event, through the witness.
+-- What reporting remembers, and everything it says to the database. See reporting.h for what it is for. Three
+-- kinds of tables: duty is fed by own events; heard_* by others' events; view_* by every event, through the
+-- witness.
 
 -- schema: 1 duties, what was heard, the read model
 CREATE TABLE duty (
@@ -154,7 +155,8 @@ UPDATE heard_claim SET outstanding_ore = $2 WHERE claim_id = $1;
 -- name: hear_deed
 INSERT INTO heard_deed (application_id, person, did) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
 
--- Own events. A duty that was cancelled, or closed for an earlier year, begins anew; its report versions go on.
+-- Own events. A duty that was cancelled, or closed for an earlier year, begins anew; its report versions go
+-- on.
 
 -- name: put_registered
 INSERT INTO duty (application_id, call_id, organisation_number, year, letter, opens_at_us, due_at_us, state)

@@ -1,5 +1,6 @@
-// view: the read model of every case and call. It hears every event of the log in order, keeps one line for people about
-// each (the timeline), and moves a case's state and figures. Nothing else writes its tables, and nothing decides on them.
+// view: the read model of every case and call. It hears every event of the log in order, keeps one line for
+// people about each (the timeline), and moves a case's state and figures. Nothing else writes its tables, and
+// nothing decides on them.
 #include "reporting.h"
 #include "reporting_store.sql.h"
 #include "limits.h"
@@ -10,9 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ----------------------------------------------------------------------------------------------- lines for people
+// ------------------------------------------------------------------------------------------ lines for people
 
-// A field by name, down through nested messages: "submission.applied_ore". NULL where a message on the way is absent.
+// A field by name, down through nested messages: "submission.applied_ore". NULL where a message on the way is
+// absent.
 static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessage **body, char *path)
 {
     char *rest = NULL;
@@ -120,7 +122,7 @@ static char *say(arena_t *arena, const char *sentence, const ProtobufCMessage *b
     return one_line(arena, said);
 }
 
-// --------------------------------------------------------------------------------------- what events do to figures
+// --------------------------------------------------------------------------------- what events do to figures
 
 static status_t see_call_published(struct message *message, const void *body)
 {
@@ -259,7 +261,7 @@ static status_t see_report_back(struct message *message, const void *body)
     return RUN(message, view_unreport, NULL, TEXT(event->application_id));
 }
 
-// -------------------------------------------------------------------------------------------- what each event means
+// ------------------------------------------------------------------------------------- what each event means
 
 // internal: the directorate's own preparation, not shown to municipalities.
 // state: what the case becomes; NULL: it stays. see: what moves besides; NULL: nothing.
@@ -435,7 +437,7 @@ status_t view_witness(struct message *message, const void *body)
     return status;
 }
 
-// -------------------------------------------------------------------------------------------------------- showing
+// --------------------------------------------------------------------------------------------------- showing
 
 static char *cell(const struct rows *rows, int row, int column)
 {
