@@ -11,7 +11,7 @@
 static void print_timeline(struct console *console, const Reporting__V1__Case *one)
 {
     static const struct column columns[] = {{"position", true}, {"when (Oslo)", false}, {"who", false}, {"what", false},
-                                            {"", false}, {NULL, false}};
+                                            {"summary", false}, {NULL, false}};
     arena_t *arena = console->arena;
     table_t *table = table_new(arena, columns);
 

@@ -208,6 +208,8 @@ int run_compare(struct console *console)
 
     int code = tools_prefix(console, "with", &at.prefix);
     if (code == EXIT_DONE)
+        code = tools_exist(console, at.prefix);
+    if (code == EXIT_DONE)
         code = tools_open(console, at.prefix);
     if (code != EXIT_DONE)
         return code;

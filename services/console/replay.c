@@ -69,24 +69,26 @@ static int choose_services(struct replay *replay)
     return EXIT_DONE;
 }
 
-// The last position that the log held at an instant.
+// The last event that was appended at or before an instant. All are looked at: a rehearsal's calendar may have gone back.
 static int position_at(struct console *console, int64_t at_us, uint64_t head, uint64_t *ret)
 {
     const Eventlog__V1__Page *page;
+    int code = EXIT_DONE;
 
-    for (*ret = 0; *ret < head; ) {
+    *ret = 0;
+    for (uint64_t after = 0; code == EXIT_DONE && after < head; ) {
         arena_reset(console->arena);
-        int code = read_page(console, *ret, LIMIT_PAGE_ENTRIES, &page);
-        if (code != EXIT_DONE || page->n_entries == 0)
-            return code;
-        for (size_t i = 0; i < page->n_entries; i++) {
-            if (page->entries[i]->appended_at_us > at_us)
-                return EXIT_DONE;
-            *ret = page->entries[i]->position;
+        code = read_page(console, after, LIMIT_PAGE_ENTRIES, &page);
+        if (code == EXIT_DONE && page->n_entries == 0)
+            break;
+        for (size_t i = 0; code == EXIT_DONE && i < page->n_entries; i++) {
+            after = page->entries[i]->position;
+            if (page->entries[i]->appended_at_us <= at_us)
+                *ret = after;
         }
-        progress("looking for the instant", *ret, head);
+        progress("looking for the instant", after, head);
     }
-    return EXIT_DONE;
+    return code;
 }
 
 // One position for all, so that the rebuilt schemas fit each other also while the log grows.
@@ -113,7 +115,7 @@ static int choose_position(struct replay *replay)
     }
     code = instant_argument("--until", text, &at_us);
     if (code == EXIT_DONE)
-        code = position_at(replay->console, at_us, replay->until, &replay->until);
+        code = position_at(replay->console, at_us, head->position, &replay->until);
     progress_end();
     if (code == EXIT_DONE && replay->until == 0)
         return fault(EXIT_REFUSED, "the log held nothing at %s", text);
@@ -267,27 +269,37 @@ static int start_all(struct replay *replay)
 
 // ------------------------------------------------------------------------------------------------------- notes
 
-// Forget, where asked to, what an earlier replay made.
+// Forget what an earlier replay noted; what it made is dropped where asked to.
+static status_t make_room_for(struct replay *replay, const char *service, bool replace)
+{
+    struct message *message = &replay->console->message;
+    const char *schema = tools_schema(message->arena, replay->prefix, service);
+    struct rows rows;
+
+    status_t status = RUN(message, find_schema, &rows, TEXT(schema));
+    if (status == OK && rows.count > 0 && !replace)
+        status = fail(message, REFUSED, "%s is there already; --replace drops it", schema);
+    if (status == OK)
+        status = RUN(message, forget_rebuilt, NULL, TEXT(service));
+    if (status == OK && replace)
+        status = RUN(message, drop_rebuilt, NULL, TEXT(replay->prefix), TEXT(service));
+    return status;
+}
+
 static int make_room(struct replay *replay)
 {
     struct message *message = &replay->console->message;
     bool replace = option_text(replay->console, "replace") != NULL;
 
-    for (size_t i = 0; i < replay->count; i++) {
-        const char *service = replay->all[i].service;
-        status_t status = db_begin(message);
-        if (status == OK)
-            status = RUN(message, forget_rebuilt, NULL, TEXT(service));
-        if (status == OK && replace)
-            status = RUN(message, drop_rebuilt, NULL, TEXT(replay->prefix), TEXT(service));
-        if (status == OK)
-            status = db_commit(message);
-        if (status != OK) {
-            db_rollback(message);
-            return tools_fault(replay->console);
-        }
-    }
-    return EXIT_DONE;
+    status_t status = db_begin(message);
+    for (size_t i = 0; status == OK && i < replay->count; i++)
+        status = make_room_for(replay, replay->all[i].service, replace);
+    if (status == OK)
+        status = db_commit(message);
+    if (status == OK)
+        return EXIT_DONE;
+    db_rollback(message);
+    return tools_fault(replay->console);
 }
 
 static int note(struct replay *replay, const struct rebuild *rebuild)
@@ -330,9 +342,8 @@ static void print_all(const struct replay *replay)
         const char *schema = tools_schema(arena, replay->prefix, one->service);
         table_row(table, (const char *[]){schema, arena_printf(arena, "%llu", (unsigned long long)one->events),
                                           arena_printf(arena, "%llu", (unsigned long long)one->parked)});
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:b}", "service", one->service, "schema", schema,
-                                              "events", (json_int_t)one->events, "parked", (json_int_t)one->parked,
-                                              "rebuilt", (int)one->well));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I}", "service", one->service, "schema", schema,
+                                              "events", (json_int_t)one->events, "parked", (json_int_t)one->parked));
     }
     if (replay->console->json) {
         json_t *output = json_pack("{s:I, s:o}", "position", (json_int_t)replay->until, "services", list);
@@ -363,10 +374,10 @@ static int run_replay(struct console *console)
     code = make_room(replay);
     if (code == EXIT_DONE)
         code = start_all(replay);
-    if (code == EXIT_DONE) {
+    if (code == EXIT_DONE)
         code = note_all(replay);
+    if (code == EXIT_DONE)
         print_all(replay);
-    }
     tools_close(console);
     return code;
 }

@@ -60,25 +60,31 @@ BEGIN
         RETURN QUERY SELECT '', '(primary key)', 'none: rows cannot be told apart', '';
         RETURN;
     END IF;
+    -- Names that no table of ours has keep what is joined here apart from the tables' own columns.
     RETURN QUERY EXECUTE format($f$
-        SELECT concat_ws('/', %2$s), difference.name, difference.live, difference.rebuilt
-          FROM (SELECT %1$s, line AS line FROM %3$I.%5$I AS line) AS l
-          FULL JOIN (SELECT %1$s, line AS line FROM %4$I.%5$I AS line) AS r USING (%1$s)
+        SELECT pair.tildel_key, difference.name, difference.live, difference.rebuilt
+          FROM (SELECT concat_ws('/', %2$s) AS tildel_key, row_number() OVER (ORDER BY %1$s) AS tildel_place,
+                       tildel_live, tildel_rebuilt
+                  FROM (SELECT %1$s, tildel_row AS tildel_live FROM %3$I.%5$I AS tildel_row) AS l
+                  FULL JOIN (SELECT %1$s, tildel_row AS tildel_rebuilt FROM %4$I.%5$I AS tildel_row) AS r USING (%1$s)
+                 WHERE tildel_live::text IS DISTINCT FROM tildel_rebuilt::text) AS pair
          CROSS JOIN LATERAL (
-            SELECT '(row)' AS name, CASE WHEN l.line IS NULL THEN 'absent' ELSE 'there' END AS live,
-                   CASE WHEN r.line IS NULL THEN 'absent' ELSE 'there' END AS rebuilt
-             WHERE l.line IS NULL OR r.line IS NULL
+            SELECT '(row)' AS name, CASE WHEN tildel_live IS NULL THEN 'absent' ELSE 'there' END AS live,
+                   CASE WHEN tildel_rebuilt IS NULL THEN 'absent' ELSE 'there' END AS rebuilt
+             WHERE tildel_live IS NULL OR tildel_rebuilt IS NULL
              UNION ALL
             SELECT coalesce(a.key, b.key), shown(a.value), shown(b.value)
-              FROM jsonb_each_text(to_jsonb(l.line)) AS a
-              FULL JOIN jsonb_each_text(to_jsonb(r.line)) AS b USING (key)
-             WHERE NOT (l.line IS NULL OR r.line IS NULL) AND a.value IS DISTINCT FROM b.value) AS difference
-         WHERE l.line::text IS DISTINCT FROM r.line::text
-         ORDER BY %1$s, difference.name
+              FROM jsonb_each_text(to_jsonb(tildel_live)) AS a
+              FULL JOIN jsonb_each_text(to_jsonb(tildel_rebuilt)) AS b USING (key)
+             WHERE NOT (tildel_live IS NULL OR tildel_rebuilt IS NULL) AND a.value IS DISTINCT FROM b.value) AS difference
+         ORDER BY pair.tildel_place, difference.name
          LIMIT $1 $f$, keys, key_text, live, rebuilt, table_name)
       USING most;
 END
 $$;
+
+-- name: find_schema
+SELECT 1 FROM pg_namespace WHERE nspname = $1;
 
 -- name: drop_rebuilt
 SELECT drop_rebuilt($1, $2);

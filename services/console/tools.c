@@ -39,27 +39,56 @@ static const char *owner_url(struct console *console)
     return text;
 }
 
-int tools_open(struct console *console, const char *prefix)
+// Connect as the owner. The statements need the schema's own functions, save the one that asks whether it is there.
+static int connect_to(struct console *console, const char *schema, const struct sql *const *const *statements)
 {
-    static const struct sql *const *const statements[] = {sql_console_all, NULL};
-    static const struct migration *const steps[] = {migrations_console, NULL};
-    struct db_config config = {.url = owner_url(console),
-                               .schema = tools_schema(console->ground, prefix, "tools"),
+    struct db_config config = {.url = owner_url(console), .schema = schema, .statements = statements,
                                .application_name = "tildel"};
 
     if (config.url == NULL)
         return fault(EXIT_REFUSED, "MIGRATE_URL is not set: '%s' needs the owner's database", console->command->name);
     console->message.db = db_new(&config);
-    status_t status = db_migrate(&console->message, NULL, steps);
-    db_destroy(&console->message.db);
-    if (status != OK)
-        return tools_fault(console);
-    config.statements = statements;
-    console->message.db = db_new(&config);
-    if (db_connect(&console->message) == OK)
+    if (statements == NULL || db_connect(&console->message) == OK)
         return EXIT_DONE;
+    int code = tools_fault(console);
     tools_close(console);
-    return tools_fault(console);
+    return code;
+}
+
+int tools_exist(struct console *console, const char *prefix)
+{
+    static const struct sql *const asked[] = {&sql_find_schema, NULL};
+    static const struct sql *const *const statements[] = {asked, NULL};
+    struct message *message = &console->message;
+    struct rows rows;
+
+    int code = connect_to(console, "pg_catalog", statements);
+    if (code != EXIT_DONE)
+        return code;
+    status_t status = db_begin(message);
+    if (status == OK)
+        status = RUN(message, find_schema, &rows, TEXT(tools_schema(console->arena, prefix, "tools")));
+    db_rollback(message);
+    if (status != OK)
+        code = tools_fault(console);
+    else if (rows.count == 0)
+        code = fault(EXIT_REFUSED, "nothing has been rebuilt under the prefix %s: tildel replay --into %s", prefix, prefix);
+    tools_close(console);
+    return code;
+}
+
+int tools_open(struct console *console, const char *prefix)
+{
+    static const struct sql *const *const statements[] = {sql_console_all, NULL};
+    static const struct migration *const steps[] = {migrations_console, NULL};
+    const char *schema = tools_schema(console->ground, prefix, "tools");
+
+    int code = connect_to(console, schema, NULL);
+    if (code != EXIT_DONE)
+        return code;
+    status_t status = db_migrate(&console->message, NULL, steps);
+    tools_close(console);
+    return status == OK ? connect_to(console, schema, statements) : tools_fault(console);
 }
 
 void tools_close(struct console *console)
@@ -74,5 +103,5 @@ char *tools_schema(arena_t *arena, const char *prefix, const char *service)
 
 int tools_fault(const struct console *console)
 {
-    return fault(EXIT_REFUSED, "the database: %s", console->message.reason);
+    return fault(EXIT_REFUSED, "%s", console->message.reason);
 }
