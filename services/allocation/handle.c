@@ -3,7 +3,7 @@
 
 #include "allocation_store.sql.h"
 
-// ------------------------------------------------------------------------------------- the frame and proposals
+// ------------------------------------------------------------------------- the frame and proposals
 
 static status_t on_reserve_frame(struct message *message, const void *body)
 {
@@ -41,7 +41,7 @@ static status_t on_propose(struct message *message, const void *body)
     return status;
 }
 
-// ------------------------------------------------------------------------------------- decisions, letter, acceptance
+// ------------------------------------------------------------------- decisions, letter, acceptance
 
 static status_t on_award(struct message *message, const void *body)
 {
@@ -156,7 +156,7 @@ static status_t on_renounce(struct message *message, const void *body)
     return status;
 }
 
-// ------------------------------------------------------------------------------------- others' events
+// ---------------------------------------------------------------------------------- others' events
 
 static status_t on_published(struct message *message, const void *body)
 {
@@ -369,8 +369,10 @@ static const struct heard_row heard[] = {
 };
 
 static const struct query_row queries[] = {
-    {&allocation__v1__get_frame__descriptor, ROLES_DIRECTORATE | ROLE(AUDITOR) | ROLE(OPERATOR), on_get_frame},
-    {&allocation__v1__get_letter__descriptor, ROLES_MUNICIPALITY | ROLES_DIRECTORATE | ROLE(AUDITOR), on_get_letter},
+    {&allocation__v1__get_frame__descriptor, ROLES_DIRECTORATE | ROLE(AUDITOR) | ROLE(OPERATOR),
+     on_get_frame},
+    {&allocation__v1__get_letter__descriptor, ROLES_MUNICIPALITY | ROLES_DIRECTORATE | ROLE(AUDITOR),
+     on_get_letter},
     {&allocation__v1__get_proposal__descriptor, ROLES_DIRECTORATE | ROLE(AUDITOR), on_get_proposal},
     {&allocation__v1__recompute_proposal__descriptor, ROLES_DIRECTORATE | ROLE(AUDITOR), on_recompute},
     {NULL},

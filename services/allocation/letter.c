@@ -1,6 +1,7 @@
-// How a letter of grant is written: structured data made of the call's definition, the application and the award, in the written form
-// that the applicant chose or the municipality has adopted. A letter without one of its mandatory blocks is not written.
-#include "allocation.h"
+// How a letter of grant is written: structured data made of the call's definition, the application and the
+// award, in the written form that the applicant chose or the municipality has adopted. A letter without one
+// of its mandatory blocks is not written.
+#include "rules.h"
 
 #include "values/values.h"
 
@@ -10,42 +11,67 @@
 #define KRONE INT64_C(100)
 
 // Our own sentences, in both written forms.
-enum sentence { PROJECT, CUTS, ACCEPTANCE, PAYMENT, REPORTING, AUDITOR, RESIDUAL_RULE, PROPORTIONAL_RULE, REPAYMENT, PUBLICITY };
+enum sentence {
+    PROJECT,
+    CUTS,
+    ACCEPTANCE,
+    PAYMENT,
+    REPORTING,
+    AUDITOR,
+    RESIDUAL_RULE,
+    PROPORTIONAL_RULE,
+    REPAYMENT,
+    PUBLICITY
+};
 
 static const struct {
     const char *nb, *nn;
 } sentences[] = {
     [PROJECT] = {"Prosjekt: ", "Prosjekt: "},
     [CUTS] = {"Dette er kuttet: ", "Dette er kutta: "},
-    [ACCEPTANCE] = {"Kommunen må akseptere tilskuddet innen %s. Akseptbrevet fylles ut i søknadsportalen, hvert vilkår "
-                    "godtas for seg, og det signeres av kommunedirektør, bydelsdirektør eller ansatt med fullmakt. Taushet "
-                    "er ikke aksept: svarer ikke kommunen innen fristen, faller tilbudet bort.",
-                    "Kommunen må akseptere tilskotet innan %s. Akseptbrevet blir fylt ut i søknadsportalen, kvart vilkår "
-                    "blir godteke for seg, og det blir signert av kommunedirektør, bydelsdirektør eller tilsett med "
-                    "fullmakt. Tagnad er ikkje aksept: svarar ikkje kommunen innan fristen, fell tilbodet bort."},
-    [PAYMENT] = {"Tilskuddet betales ut etter at akseptbrevet er mottatt, til den kontoen kommunen oppgir der, i så mange "
+    [ACCEPTANCE] =
+        {"Kommunen må akseptere tilskuddet innen %s. Akseptbrevet fylles ut i søknadsportalen, hvert vilkår "
+         "godtas for seg, og det signeres av kommunedirektør, bydelsdirektør eller ansatt med fullmakt. "
+         "Taushet "
+         "er ikke aksept: svarer ikke kommunen innen fristen, faller tilbudet bort.",
+         "Kommunen må akseptere tilskotet innan %s. Akseptbrevet blir fylt ut i søknadsportalen, kvart "
+         "vilkår "
+         "blir godteke for seg, og det blir signert av kommunedirektør, bydelsdirektør eller tilsett med "
+         "fullmakt. Tagnad er ikkje aksept: svarar ikkje kommunen innan fristen, fell tilbodet bort."},
+    [PAYMENT] = {"Tilskuddet betales ut etter at akseptbrevet er mottatt, til den kontoen kommunen oppgir "
+                 "der, i så mange "
                  "terminer: %d.",
-                 "Tilskotet blir betalt ut etter at akseptbrevet er motteke, til den kontoen kommunen oppgjev der, i så "
+                 "Tilskotet blir betalt ut etter at akseptbrevet er motteke, til den kontoen kommunen "
+                 "oppgjev der, i så "
                  "mange terminar: %d."},
-    [REPORTING] = {"Kommunen leverer sluttrapport og regnskap for %d i søknadsportalen, tidligst %s og senest %s. Rapporten "
-                   "svarer på hvert av målene i dette brevet. Regnskapet viser bokførte inntekter og utgifter i %d etter "
-                   "linjene i det godkjente budsjettet. Begge godkjennes av prosjektansvarlig og av en overordnet leder.",
-                   "Kommunen leverer sluttrapport og rekneskap for %d i søknadsportalen, tidlegast %s og seinast %s. "
-                   "Rapporten svarer på kvart av måla i dette brevet. Rekneskapen viser bokførte inntekter og utgifter i %d "
-                   "etter linjene i det godkjende budsjettet. Begge blir godkjende av prosjektansvarleg og av ein "
-                   "overordna leiar."},
+    [REPORTING] =
+        {"Kommunen leverer sluttrapport og regnskap for %d i søknadsportalen, tidligst %s og senest %s. "
+         "Rapporten "
+         "svarer på hvert av målene i dette brevet. Regnskapet viser bokførte inntekter og utgifter i %d "
+         "etter "
+         "linjene i det godkjente budsjettet. Begge godkjennes av prosjektansvarlig og av en overordnet "
+         "leder.",
+         "Kommunen leverer sluttrapport og rekneskap for %d i søknadsportalen, tidlegast %s og seinast %s. "
+         "Rapporten svarer på kvart av måla i dette brevet. Rekneskapen viser bokførte inntekter og utgifter "
+         "i %d "
+         "etter linjene i det godkjende budsjettet. Begge blir godkjende av prosjektansvarleg og av ein "
+         "overordna leiar."},
     [AUDITOR] = {" Regnskapet skal ha erklæring fra revisor.", " Rekneskapen skal ha fråsegn frå revisor."},
-    [RESIDUAL_RULE] = {"Ubrukt tilskudd betales tilbake: det som utbetalt tilskudd, egenandel og annen finansiering til "
-                       "sammen utgjør ut over godkjente utgifter.",
-                       "Unytta tilskot skal betalast tilbake: det som utbetalt tilskot, eigendel og anna finansiering til "
-                       "saman utgjer ut over godkjende utgifter."},
-    [PROPORTIONAL_RULE] = {"Ubrukt tilskudd betales tilbake: samme andel av tilskuddet som den del av de godkjente "
-                           "kostnadene som ikke er brukt.",
-                           "Unytta tilskot skal betalast tilbake: same del av tilskotet som den delen av dei godkjende "
-                           "kostnadene som ikkje er nytta."},
-    [REPAYMENT] = {" Beløp under %s kreves ikke tilbake. Et krav betales innen %d dager. Blir vilkårene brutt, kan utbetalingen "
+    [RESIDUAL_RULE] =
+        {"Ubrukt tilskudd betales tilbake: det som utbetalt tilskudd, egenandel og annen finansiering til "
+         "sammen utgjør ut over godkjente utgifter.",
+         "Unytta tilskot skal betalast tilbake: det som utbetalt tilskot, eigendel og anna finansiering til "
+         "saman utgjer ut over godkjende utgifter."},
+    [PROPORTIONAL_RULE] =
+        {"Ubrukt tilskudd betales tilbake: samme andel av tilskuddet som den del av de godkjente "
+         "kostnadene som ikke er brukt.",
+         "Unytta tilskot skal betalast tilbake: same del av tilskotet som den delen av dei godkjende "
+         "kostnadene som ikkje er nytta."},
+    [REPAYMENT] = {" Beløp under %s kreves ikke tilbake. Et krav betales innen %d dager. Blir vilkårene "
+                   "brutt, kan utbetalingen "
                    "stanses og hele eller deler av tilskuddet kreves tilbake.",
-                   " Beløp under %s blir ikkje kravde tilbake. Eit krav skal betalast innan %d dagar. Blir vilkåra brotne, kan "
+                   " Beløp under %s blir ikkje kravde tilbake. Eit krav skal betalast innan %d dagar. Blir "
+                   "vilkåra brotne, kan "
                    "utbetalinga stansast og heile eller delar av tilskotet krevjast tilbake."},
     [PUBLICITY] = {"Tildelingen og dette brevet er offentlige etter offentleglova § 3.",
                    "Tildelinga og dette brevet er offentlege etter offentleglova § 3."},
@@ -56,18 +82,14 @@ static const char *say(const struct grant *grant, enum sentence sentence)
     return grant->nynorsk ? sentences[sentence].nn : sentences[sentence].nb;
 }
 
-static char *text_of(const struct grant *grant, const Text *text)
-{
-    return !text ? "" : grant->nynorsk ? text->nn : text->nb;
-}
-
 // Our sentences are formats of our own making; the compiler can not see that.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 
 static char *acceptance_text(struct message *message, const struct grant *grant, const GrantLetter *letter)
 {
-    return arena_printf(message->arena, say(grant, ACCEPTANCE), oslo_text(message->arena, letter->accept_by_at_us));
+    return arena_printf(message->arena, say(grant, ACCEPTANCE),
+                        oslo_text(message->arena, letter->accept_by_at_us));
 }
 
 static char *payment_text(struct message *message, const struct grant *grant)
@@ -89,13 +111,15 @@ static char *repayment_text(struct message *message, const struct grant *grant, 
 {
     bool proportional = letter->repayment_rule == TYPES__V1__REPAYMENT_RULE__PROPORTIONAL;
     const char *rest = arena_printf(message->arena, say(grant, REPAYMENT),
-                                    money_text(message->arena, letter->repayment_minimum_ore), letter->repayment_days);
-    return arena_printf(message->arena, "%s%s", say(grant, proportional ? PROPORTIONAL_RULE : RESIDUAL_RULE), rest);
+                                    money_text(message->arena, letter->repayment_minimum_ore),
+                                    letter->repayment_days);
+    return arena_printf(message->arena, "%s%s", say(grant, proportional ? PROPORTIONAL_RULE : RESIDUAL_RULE),
+                        rest);
 }
 
 #pragma GCC diagnostic pop
 
-// ------------------------------------------------------------------------------------- the parts that are lists
+// ------------------------------------------------------------------------ the parts that are lists
 
 static void add_item(struct message *message, char *id, char *text, LetterItem ***items, size_t *count)
 {
@@ -112,15 +136,17 @@ static void add_conditions_and_goals(struct message *message, const struct grant
     letter->conditions = arena_alloc(message->arena, sizeof *letter->conditions * (call->n_conditions + 1));
     letter->goals = arena_alloc(message->arena, sizeof *letter->goals * (call->n_goals + 1));
     for (size_t i = 0; i < call->n_conditions; i++)
-        add_item(message, call->conditions[i]->id, text_of(grant, call->conditions[i]->text), &letter->conditions,
-                 &letter->n_conditions);
+        add_item(message, call->conditions[i]->id, written_form(grant, call->conditions[i]->text),
+                 &letter->conditions, &letter->n_conditions);
     for (size_t i = 0; i < call->n_goals; i++)
-        add_item(message, call->goals[i]->id, text_of(grant, call->goals[i]->text), &letter->goals, &letter->n_goals);
+        add_item(message, call->goals[i]->id, written_form(grant, call->goals[i]->text), &letter->goals,
+                 &letter->n_goals);
 }
 
 static void add_partners(struct message *message, const struct grant *grant, GrantLetter *letter)
 {
-    letter->partners = arena_alloc(message->arena, sizeof *letter->partners * (grant->content->n_partners + 1));
+    letter->partners = arena_alloc(message->arena,
+                                   sizeof *letter->partners * (grant->content->n_partners + 1));
     for (size_t i = 0; i < grant->content->n_partners; i++)
         letter->partners[letter->n_partners++] = grant->content->partners[i]->organisation_number;
 }
@@ -188,9 +214,9 @@ static void add_terms(struct message *message, const struct grant *grant, GrantL
     letter->repayment_minimum_ore = call->repayment_minimum_ore;
     letter->repayment_days = call->repayment_days;
     letter->deviation_explained_ore = call->deviation_explained_ore;
-    letter->reservation = letter->n_planned ? text_of(grant, call->reservation) : "";
-    letter->control_right = text_of(grant, call->control_right);
-    letter->no_appeal = text_of(grant, call->no_appeal);
+    letter->reservation = letter->n_planned ? written_form(grant, call->reservation) : "";
+    letter->control_right = written_form(grant, call->control_right);
+    letter->no_appeal = written_form(grant, call->no_appeal);
     letter->contact = call->contact;
     letter->accept_by_at_us = oslo_days_end(message->at_us, call->accept_days, false);
     letter->publicity = (char *)say(grant, PUBLICITY);
@@ -202,15 +228,15 @@ static void add_terms(struct message *message, const struct grant *grant, GrantL
 
 #define BLOCK(field)                                                                                         \
     {                                                                                                        \
-        #field, offsetof(GrantLetter, field)                                                                 \
+#field, offsetof(GrantLetter, field)                                                                 \
     }
 static const struct {
     const char *name;
     size_t offset;
 } blocks[] = {
-    BLOCK(recipient),  BLOCK(organisation_number), BLOCK(case_number), BLOCK(chapter_post), BLOCK(purpose),
-    BLOCK(reasons),    BLOCK(acceptance),          BLOCK(payment),     BLOCK(reporting),    BLOCK(repayment),
-    BLOCK(no_appeal),  BLOCK(control_right),       BLOCK(publicity),   BLOCK(handler),      BLOCK(decider),
+    BLOCK(recipient), BLOCK(organisation_number), BLOCK(case_number), BLOCK(chapter_post), BLOCK(purpose),
+    BLOCK(reasons),   BLOCK(acceptance),          BLOCK(payment),     BLOCK(reporting),    BLOCK(repayment),
+    BLOCK(no_appeal), BLOCK(control_right),       BLOCK(publicity),   BLOCK(handler),      BLOCK(decider),
     BLOCK(contact),
 };
 
@@ -228,7 +254,10 @@ static const char *empty_block(const GrantLetter *letter)
             return "goals";
     if (letter->n_planned && !*letter->reservation)
         return "reservation";
-    return !letter->n_conditions ? "conditions" : !letter->n_goals ? "goals" : !letter->n_lines ? "lines" : NULL;
+    return !letter->n_conditions ? "conditions"
+           : !letter->n_goals    ? "goals"
+           : !letter->n_lines    ? "lines"
+                                 : NULL;
 }
 
 status_t letter_write(struct message *message, const struct grant *grant, GrantLetter *ret)
@@ -240,9 +269,10 @@ status_t letter_write(struct message *message, const struct grant *grant, GrantL
     letter.language = grant->nynorsk ? "nn" : "nb";
     letter.recipient = (char *)grant->name;
     letter.organisation_number = (char *)grant->organisation_number;
-    const char *purpose = text_of(grant, grant->call.definition->purpose);
+    const char *purpose = written_form(grant, grant->call.definition->purpose);
     letter.purpose = *purpose && *grant->content->title
-                         ? arena_printf(message->arena, "%s\n\n%s%s", purpose, say(grant, PROJECT), grant->content->title)
+                         ? arena_printf(message->arena, "%s\n\n%s%s", purpose, say(grant, PROJECT),
+                                        grant->content->title)
                          : "";
     add_decision(message, grant, &letter);
     add_terms(message, grant, &letter);
@@ -252,8 +282,10 @@ status_t letter_write(struct message *message, const struct grant *grant, GrantL
 
     const char *empty = empty_block(&letter);
     if (empty)
-        return fail(message, REFUSED, "the letter of application %s can not be written: its block %s is empty, and every "
-                    "letter must have it", grant->id, empty);
+        return fail(message, REFUSED,
+                    "the letter of application %s can not be written: its block %s is empty, and every "
+                    "letter must have it",
+                    grant->id, empty);
     *ret = letter;
     return OK;
 }

@@ -1,7 +1,9 @@
-// How a proposal is computed: who could get what, from scores, amounts and the frame. It decides nothing; a budget holder does.
+// How a proposal is computed: who could get what, from scores, amounts and the frame. It decides nothing; a
+// budget holder does.
 //
-// Candidates are ranked by total, then by their scores on the criteria that decide ties, in order. When they came in plays no part,
-// and there is no chance in it: those who are equal have equal rank, and where the frame ends among them a person decides.
+// Candidates are ranked by total, then by their scores on the criteria that decide ties, in order. When they
+// came in plays no part, and there is no chance in it: those who are equal have equal rank, and where the
+// frame ends among them a person decides.
 #include "allocation.h"
 
 #include <stdlib.h>
@@ -41,7 +43,8 @@ static int compare_merit(const Candidate *a, const Candidate *b)
 
 static int compare_entries(const void *left, const void *right)
 {
-    const Candidate *a = ((const struct entry *)left)->candidate, *b = ((const struct entry *)right)->candidate;
+    const Candidate *a = ((const struct entry *)left)->candidate,
+                    *b = ((const struct entry *)right)->candidate;
     int merit = compare_merit(a, b);
     return merit ? merit : strcmp(a->application_id, b->application_id);
 }
@@ -62,7 +65,8 @@ static struct entry *rank_candidates(arena_t *arena, const ProposalInput *input)
     size_t count = input->n_candidates;
     struct entry *entries = arena_alloc(arena, sizeof *entries * (count + 1));
     for (size_t i = 0; i < count; i++)
-        entries[i] = (struct entry){.candidate = input->candidates[i], .want = want_of(input, input->candidates[i])};
+        entries[i] = (struct entry){.candidate = input->candidates[i],
+                                    .want = want_of(input, input->candidates[i])};
     qsort(entries, count, sizeof *entries, compare_entries);
 
     for (size_t i = 0; i < count; i++) {
@@ -75,7 +79,7 @@ static struct entry *rank_candidates(arena_t *arena, const ProposalInput *input)
     return entries;
 }
 
-// ------------------------------------------------------------------------------------- spreading the frame
+// ----------------------------------------------------------------------------- spreading the frame
 
 static void give(struct entry *entry, int64_t amount_ore)
 {
@@ -86,7 +90,8 @@ static void give(struct entry *entry, int64_t amount_ore)
                                : ALLOCATION__V1__PROPOSAL_LINE__OUTCOME__PARTIAL;
 }
 
-// Those of equal rank, begin to end, for whom not enough is left: one alone gets the rest if the method says so.
+// Those of equal rank, begin to end, for whom not enough is left: one alone gets the rest if the method says
+// so.
 static int64_t end_frame(const ProposalInput *input, struct entry *begin, struct entry *end, int64_t left)
 {
     if (end - begin > 1) {
@@ -120,7 +125,8 @@ static void spread_ranked(const ProposalInput *input, struct entry *entries, siz
     }
 }
 
-void apportion(arena_t *arena, int64_t total, const int64_t weights[], size_t count, int64_t unit, int64_t ret[])
+void apportion(arena_t *arena, int64_t total, const int64_t weights[], size_t count, int64_t unit,
+               int64_t ret[])
 {
     __int128 sum = 0, units = total / unit;
     for (size_t i = 0; i < count; i++)
@@ -151,9 +157,10 @@ static int compare_ids(const void *left, const void *right)
                   (*(struct entry *const *)right)->candidate->application_id);
 }
 
-// Shares are made in whole kroner, so that they sum to the frame; then each is floored to the granularity, and what
-// that leaves stays in the frame.
-static void spread_proportionally(arena_t *arena, const ProposalInput *input, struct entry *entries, size_t count)
+// Shares are made in whole kroner, so that they sum to the frame; then each is floored to the granularity,
+// and what that leaves stays in the frame.
+static void spread_proportionally(arena_t *arena, const ProposalInput *input, struct entry *entries,
+                                  size_t count)
 {
     struct entry **by_id = arena_alloc(arena, sizeof(struct entry *) * (count + 1));
     for (size_t i = 0; i < count; i++)

@@ -1,4 +1,5 @@
-// How proposals are computed: known vectors, every outcome, and what must hold of any proposal, over a thousand random ones.
+// How proposals are computed: known vectors, every outcome, and what must hold of any proposal, over a
+// thousand random ones.
 #include "check/check.h"
 #include "allocation.h"
 
@@ -18,7 +19,8 @@ struct spread {
     char ids[MOST][8];
 };
 
-static void a_frame(struct spread *spread, Allocation__V1__Method method, int64_t frame_ore, int64_t granularity_ore)
+static void a_frame(struct spread *spread, Allocation__V1__Method method, int64_t frame_ore,
+                    int64_t granularity_ore)
 {
     *spread = (struct spread){.input = ALLOCATION__V1__PROPOSAL_INPUT__INIT};
     spread->input.method = method;
@@ -27,7 +29,8 @@ static void a_frame(struct spread *spread, Allocation__V1__Method method, int64_
     spread->input.candidates = spread->pointers;
 }
 
-static Candidate *add(struct spread *spread, int64_t requested_ore, int64_t total, int64_t first_tie, int64_t second_tie)
+static Candidate *add(struct spread *spread, int64_t requested_ore, int64_t total, int64_t first_tie,
+                      int64_t second_tie)
 {
     size_t n = spread->input.n_candidates++;
     Candidate *candidate = spread->pointers[n] = &spread->candidates[n];
@@ -79,7 +82,7 @@ static int close_arena(void **state)
     return 0;
 }
 
-// ------------------------------------------------------------------------------------- known vectors
+// ----------------------------------------------------------------------------------- known vectors
 
 static void three_over_the_frame(struct spread *spread, int64_t granularity_ore)
 {
@@ -138,7 +141,7 @@ static void a_frame_that_reaches_gives_everyone_all(void **state)
     assert_int_equal(150000 * KR, proposal.residual_ore);
 }
 
-// ------------------------------------------------------------------------------------- ranked methods
+// ---------------------------------------------------------------------------------- ranked methods
 
 static void four_ranked(struct spread *spread, Allocation__V1__Method method)
 {
@@ -191,7 +194,8 @@ static void ranking_with_a_cap_reaches_more(void **state)
 static void below_the_threshold_there_is_nothing(void **state)
 {
     (void)state;
-    for (int method = ALLOCATION__V1__METHOD__DISCRETION; method <= ALLOCATION__V1__METHOD__PROPORTIONAL; method++) {
+    for (int method = ALLOCATION__V1__METHOD__DISCRETION; method <= ALLOCATION__V1__METHOD__PROPORTIONAL;
+         method++) {
         struct spread spread;
         four_ranked(&spread, (Allocation__V1__Method)method);
         spread.input.cap_ore = 1000 * KR;
@@ -246,7 +250,7 @@ static void equals_for_whom_there_is_enough_are_no_matter(void **state)
     GETS(&proposal, "a-02", 1, 100 * KR, FULL);
 }
 
-// ------------------------------------------------------------------------------------- what always holds
+// ------------------------------------------------------------------------------- what always holds
 
 // A fixed sequence, the same on every machine.
 static uint32_t seed = 2024;
@@ -265,8 +269,8 @@ static void a_random_case(struct spread *spread)
     a_frame(spread, method, random_below(9000000) * KR, granularity_ore);
     int64_t count = random_below(MOST + 1);
     for (int64_t i = 0; i < count; i++)
-        add(spread, (1 + random_below(2000000 * KR / granularity_ore)) * granularity_ore, 100 * random_below(8),
-            100 * random_below(3), 100 * random_below(3));
+        add(spread, (1 + random_below(2000000 * KR / granularity_ore)) * granularity_ore,
+            100 * random_below(8), 100 * random_below(3), 100 * random_below(3));
     spread->input.threshold = 100 * random_below(4);
     if (method == ALLOCATION__V1__METHOD__RANK_CAP)
         spread->input.cap_ore = (1 + random_below(600000 * KR / granularity_ore)) * granularity_ore;
@@ -308,7 +312,8 @@ static void stays_within_the_frame(const struct spread *spread, const struct pro
     assert_int_equal(spread->input.frame_ore - sum, proposal->residual_ore);
 }
 
-// Ranked: who comes after someone that did not get all it could, gets nothing. Proportional: who asks for more gets no less.
+// Ranked: who comes after someone that did not get all it could, gets nothing. Proportional: who asks for
+// more gets no less.
 static void favours_nobody(const struct spread *spread, const struct proposal *proposal)
 {
     bool proportional = spread->input.method == ALLOCATION__V1__METHOD__PROPORTIONAL;
@@ -322,7 +327,8 @@ static void favours_nobody(const struct spread *spread, const struct proposal *p
         ended = ended || (line->amount_ore < candidate->requested_ore && line->amount_ore < cap);
         for (size_t j = 0; proportional && j < proposal->n_lines; j++) {
             const Candidate *other = candidate_of(spread, proposal->lines[j]->application_id);
-            if (candidate->requested_ore > other->requested_ore && candidate->total >= spread->input.threshold)
+            if (candidate->requested_ore > other->requested_ore &&
+                candidate->total >= spread->input.threshold)
                 assert_true(line->amount_ore >= proposal->lines[j]->amount_ore);
         }
     }
@@ -343,8 +349,8 @@ static void is_equal(const struct proposal *proposal, const struct proposal *oth
 {
     for (size_t i = 0; i < proposal->n_lines; i++) {
         assert_string_equal(proposal->lines[i]->application_id, other->lines[i]->application_id);
-        gets(other, proposal->lines[i]->application_id, proposal->lines[i]->rank, proposal->lines[i]->amount_ore,
-             proposal->lines[i]->outcome);
+        gets(other, proposal->lines[i]->application_id, proposal->lines[i]->rank,
+             proposal->lines[i]->amount_ore, proposal->lines[i]->outcome);
     }
     assert_int_equal(proposal->residual_ore, other->residual_ore);
 }
@@ -357,7 +363,8 @@ static void a_larger_frame_takes_from_nobody(struct spread *spread, const struct
     spread->input.frame_ore += random_below(3000000) * KR;
     struct proposal larger = propose(arena, &spread->input);
     for (size_t i = 0; i < proposal->n_lines; i++)
-        assert_true(line_of(&larger, proposal->lines[i]->application_id)->amount_ore >= proposal->lines[i]->amount_ore);
+        assert_true(line_of(&larger, proposal->lines[i]->application_id)->amount_ore >=
+                    proposal->lines[i]->amount_ore);
 }
 
 static void a_thousand_random_proposals_keep_every_promise(void **state)

@@ -1,4 +1,5 @@
-// What is allowed with a frame and with a grant, and how a letter is written: given, when, then. Every refusal once.
+// What is allowed with a frame and with a grant, and how a letter is written: given, when, then. Every
+// refusal once.
 #include "check/check.h"
 #include "allocation.h"
 #include "values/values.h"
@@ -91,7 +92,10 @@ static void make_call(struct a_call *made)
 static struct call a_call(void)
 {
     make_call(&given_call);
-    return (struct call){.known = true, .id = "c-1", .definition = &given_call.definition, .n_frames = 2,
+    return (struct call){.known = true,
+                         .id = "c-1",
+                         .definition = &given_call.definition,
+                         .n_frames = 2,
                          .frames = given_call.frames};
 }
 
@@ -155,10 +159,22 @@ static const char *const hands[] = {"first", "second"};
 static struct grant an_application(void)
 {
     return (struct grant){
-        .known = true, .id = "a-1", .call = a_call(), .organisation_number = LEAD, .name = "Oslo kommune",
-        .content = a_content(), .applied_ore = 600000 * KR, .evaluation_version = 2,
-        .recommendation = {.version = 1, .evaluation_version = 2, .amount_ore = 500000 * KR, .cuts = "reisene"},
-        .handler = "first", .n_hands = 2, .hands = hands, .letter_sha256 = "",
+        .known = true,
+        .id = "a-1",
+        .call = a_call(),
+        .organisation_number = LEAD,
+        .name = "Oslo kommune",
+        .content = a_content(),
+        .applied_ore = 600000 * KR,
+        .evaluation_version = 2,
+        .recommendation = {.version = 1,
+                           .evaluation_version = 2,
+                           .amount_ore = 500000 * KR,
+                           .cuts = "reisene"},
+        .handler = "first",
+        .n_hands = 2,
+        .hands = hands,
+        .letter_sha256 = "",
     };
 }
 
@@ -262,8 +278,8 @@ static void moves(Posting *posting, const char *from, const char *to, int64_t am
     assert_int_equal(amount_ore, posting->amount_ore);
 }
 
-static void moves_frame(Posting *posting, const char *from, const char *to, int64_t amount_ore, uint64_t number,
-                        int64_t residual_ore)
+static void moves_frame(Posting *posting, const char *from, const char *to, int64_t amount_ore,
+                        uint64_t number, int64_t residual_ore)
 {
     moves(posting, from, to, amount_ore);
     assert_int_equal(number, posting->frame_number);
@@ -326,7 +342,8 @@ static void reservations_outside_the_rules_are_refused(void **state)
 
     struct message named = BY("holder", BUDGET_HOLDER);
     command.extra_call_id = "Ekstra";
-    check_refused(&named, rule_reserve_frame(&named, &call, false, &command), "extra_call_id Ekstra is no id");
+    check_refused(&named, rule_reserve_frame(&named, &call, false, &command),
+                  "extra_call_id Ekstra is no id");
 
     struct message zero = BY("holder", BUDGET_HOLDER);
     command = a_reservation(0);
@@ -339,7 +356,8 @@ static void reservations_outside_the_rules_are_refused(void **state)
 
     struct message unknown = BY("holder", BUDGET_HOLDER);
     struct call none = {.id = "c-9"};
-    check_refused(&unknown, rule_reserve_frame(&unknown, &none, false, &command), "c-9 is not the id of a published call");
+    check_refused(&unknown, rule_reserve_frame(&unknown, &none, false, &command),
+                  "c-9 is not the id of a published call");
 }
 
 static RecordAppropriation an_appropriation(int32_t year, int64_t amount_ore)
@@ -360,8 +378,8 @@ static void a_later_year_gets_a_frame_of_its_own(void **state)
     struct call call = a_call();
     RecordAppropriation command = an_appropriation(2026, 800000 * KR);
     assert_int_equal(OK, rule_record_appropriation(&message, &call, &command));
-    const AppropriationRecorded *event =
-        check_emitted(&message, 1, 0, &allocation__v1__appropriation_recorded__descriptor);
+    const AppropriationRecorded *event = check_emitted(&message, 1, 0,
+                                                       &allocation__v1__appropriation_recorded__descriptor);
     moves_frame(event->postings[0], "APPROPRIATION:2026", "FRAME:2026", 800000 * KR, 1, 800000 * KR);
 }
 
@@ -380,7 +398,8 @@ static void appropriations_outside_the_rules_are_refused(void **state)
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct message message = BY("holder", BUDGET_HOLDER);
-        check_refused(&message, rule_record_appropriation(&message, &call, &wrong[i].command), wrong[i].refusal);
+        check_refused(&message, rule_record_appropriation(&message, &call, &wrong[i].command),
+                      wrong[i].refusal);
     }
     struct message post = BY("holder", BUDGET_HOLDER);
     RecordAppropriation command = an_appropriation(2026, 1 * KR);
@@ -389,7 +408,8 @@ static void appropriations_outside_the_rules_are_refused(void **state)
     struct message letter = BY("holder", BUDGET_HOLDER);
     command = an_appropriation(2026, 1 * KR);
     command.letter_reference = "";
-    check_refused(&letter, rule_record_appropriation(&letter, &call, &command), "letter_reference is missing");
+    check_refused(&letter, rule_record_appropriation(&letter, &call, &command),
+                  "letter_reference is missing");
 }
 
 // ------------------------------------------------------------------------------------- proposals
@@ -422,7 +442,8 @@ static void a_proposal_is_recorded_so_that_it_can_be_computed_again(void **state
     struct round round = a_round();
     ProposeAllocation command = a_proposal(ALLOCATION__V1__METHOD__DISCRETION, 0);
     assert_int_equal(OK, rule_propose(&message, &round, &command));
-    const AllocationProposed *event = check_emitted(&message, 1, 0, &allocation__v1__allocation_proposed__descriptor);
+    const AllocationProposed *event = check_emitted(&message, 1, 0,
+                                                    &allocation__v1__allocation_proposed__descriptor);
     assert_int_equal(1500000 * KR, event->input->frame_ore);
     assert_int_equal(1000000 * KR, event->residual_ore);
     size_t size;
@@ -503,7 +524,7 @@ static void an_award_is_committed_with_the_decision(void **state)
     assert_int_equal(2, event->n_prepared_by);
     assert_string_equal("first", event->prepared_by[0]);
     moves_frame(event->postings[0], "FRAME", "COMMITTED:a-1", 600000 * KR, 4, 900000 * KR);
-    assert_int_equal(1, event->n_planned);                // 2025 is an intention: not in the ledger
+    assert_int_equal(1, event->n_planned);  // 2025 is an intention: not in the ledger
     assert_int_equal(300000 * KR, event->planned[0]->amount_ore);
     assert_int_equal(1, event->n_postings);
 }
@@ -544,9 +565,11 @@ static void amounts_outside_the_rules_are_not_awarded(void **state)
     } wrong[] = {
         {1500000 * KR, 0, "amount_ore 0 for application a-1 is not an amount"},
         {1500000 * KR, -1000 * KR, "whole kroner above zero"},
-        {1500000 * KR, 601000 * KR, "601 000 kr for application a-1 is more than the 600 000 kr that were applied for"},
+        {1500000 * KR, 601000 * KR,
+         "601 000 kr for application a-1 is more than the 600 000 kr that were applied for"},
         {1500000 * KR, 500500 * KR, "is no whole multiple of 1 000 kr"},
-        {400000 * KR, 500000 * KR, "is 100 000 kr more than the residual of 400 000 kr in the frame of call c-1"},
+        {400000 * KR, 500000 * KR,
+         "is 100 000 kr more than the residual of 400 000 kr in the frame of call c-1"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct message message = BY("holder", BUDGET_HOLDER);
@@ -583,7 +606,8 @@ static void awards_without_their_ground_are_refused(void **state)
     struct message old = BY("holder", BUDGET_HOLDER);
     DecideAward command = a_decision(1000 * KR);
     command.evaluation_version = 1;
-    check_refused(&old, rule_award(&old, &grant, &command), "evaluation_version 1 of application a-1 is not the latest");
+    check_refused(&old, rule_award(&old, &grant, &command),
+                  "evaluation_version 1 of application a-1 is not the latest");
 
     struct message silent = BY("holder", BUDGET_HOLDER);
     command = a_decision(1000 * KR);
@@ -690,15 +714,17 @@ static void only_what_is_open_is_decided(void **state)
 
         struct message decided = BY("holder", BUDGET_HOLDER);
         grant = an_award();
-        check_refused(&decided, decisions[i](&decided, &grant), "is awarded and has no letter yet, so it can not be");
+        check_refused(&decided, decisions[i](&decided, &grant),
+                      "is awarded and has no letter yet, so it can not be");
 
         struct message unknown = BY("holder", BUDGET_HOLDER);
         grant = (struct grant){.id = "a-9"};
-        check_refused(&unknown, decisions[i](&unknown, &grant), "a-9 is not the id of a delivered application");
+        check_refused(&unknown, decisions[i](&unknown, &grant),
+                      "a-9 is not the id of a delivered application");
     }
 }
 
-// ------------------------------------------------------------------------------------- refusals and the reserve list
+// ------------------------------------------------------------------- refusals and the reserve list
 
 static void a_refusal_has_three_parts_and_a_ground(void **state)
 {
@@ -719,7 +745,8 @@ static void a_refusal_has_three_parts_and_a_ground(void **state)
         command.rules = command.facts = command.considerations = "ord";
         if (i < 3)
             *(char **)((char *)&command + parts[i].field) = "";
-        check_refused(&message, rule_refuse(&message, &grant, &command), i < 3 ? parts[i].refusal : "ground is missing");
+        check_refused(&message, rule_refuse(&message, &grant, &command),
+                      i < 3 ? parts[i].refusal : "ground is missing");
     }
 }
 
@@ -739,7 +766,8 @@ static void a_reserve_expires_only_for_who_is_on_it(void **state)
     grant.state = GRANT_ON_RESERVE;
     grant.nynorsk = true;
     assert_int_equal(OK, rule_refuse(&listed, &grant, &command));
-    const ApplicationRefused *event = check_emitted(&listed, 1, 0, &allocation__v1__application_refused__descriptor);
+    const ApplicationRefused *event = check_emitted(&listed, 1, 0,
+                                                    &allocation__v1__application_refused__descriptor);
     assert_string_equal("Kan ikkje klagast på.", event->no_appeal);
     assert_string_equal("tuki@imdi.no", event->contact);
     assert_int_equal(2, event->n_prepared_by);
@@ -758,8 +786,9 @@ static void places_on_the_reserve_list_outside_the_rules_are_refused(void **stat
 
     struct message taken = BY("holder", BUDGET_HOLDER);
     command.rank = 1;
-    check_refused(&taken, rule_put_on_reserve(&taken, &grant, "a-2", &command), "rank 1 of the reserve list of call c-1 was "
-                                                                                "given to application a-2");
+    check_refused(&taken, rule_put_on_reserve(&taken, &grant, "a-2", &command),
+                  "rank 1 of the reserve list of call c-1 was "
+                  "given to application a-2");
 
     struct message silent = BY("holder", BUDGET_HOLDER);
     command.reason = "";
@@ -767,7 +796,8 @@ static void places_on_the_reserve_list_outside_the_rules_are_refused(void **stat
 
     struct message listed = BY("holder", BUDGET_HOLDER);
     grant.state = GRANT_ON_RESERVE;
-    check_refused(&listed, puts_on_reserve(&listed, &grant), "is on the reserve list, so it can not be put on");
+    check_refused(&listed, puts_on_reserve(&listed, &grant),
+                  "is on the reserve list, so it can not be put on");
 
     struct message refusal = BY("holder", BUDGET_HOLDER);
     grant = an_application();
@@ -827,7 +857,7 @@ static void the_approved_budget_balances_after_a_cut(void **state)
 {
     (void)state;
     struct message message = BY("officer", CASE_OFFICER);
-    struct grant grant = an_award();                      // 500 000 of 600 000; own 300 000, other 100 000
+    struct grant grant = an_award();  // 500 000 of 600 000; own 300 000, other 100 000
     const GrantLetter *letter = issued(&message, &grant, "")->letter;
     assert_int_equal(300000 * KR, letter->own_ore);
     assert_int_equal(100000 * KR, letter->other_ore);
@@ -854,21 +884,80 @@ static void large_grants_need_an_auditor_where_the_call_says_so(void **state)
 }
 
 // Each makes one block empty; the refusal names it.
-static void without_purpose(struct grant *grant) { (void)grant; given_call.purpose.nb = ""; }
-static void without_title(struct grant *grant) { (void)grant; given_content.content.title = ""; }
-static void without_appeal(struct grant *grant) { (void)grant; given_call.no_appeal.nb = ""; }
-static void without_control(struct grant *grant) { (void)grant; given_call.control_right.nb = ""; }
-static void without_reservation(struct grant *grant) { (void)grant; given_call.reservation.nb = ""; }
-static void without_condition(struct grant *grant) { (void)grant; given_call.other_text.nb = ""; }
-static void without_conditions(struct grant *grant) { (void)grant; given_call.definition.n_conditions = 0; }
-static void without_goal(struct grant *grant) { (void)grant; given_call.goal_text.nb = ""; }
-static void without_goals(struct grant *grant) { (void)grant; given_call.definition.n_goals = 0; }
-static void without_post(struct grant *grant) { (void)grant; given_call.definition.chapter_post = ""; }
-static void without_contact(struct grant *grant) { (void)grant; given_call.definition.contact = ""; }
-static void without_reasons(struct grant *grant) { given_award.reason = ""; given_award.full = true; (void)grant; }
-static void without_handler(struct grant *grant) { grant->handler = ""; }
-static void without_recipient(struct grant *grant) { grant->name = ""; }
-static void without_budget(struct grant *grant) { (void)grant; given_content.content.n_budget = 0; }
+static void without_purpose(struct grant *grant)
+{
+    (void)grant;
+    given_call.purpose.nb = "";
+}
+static void without_title(struct grant *grant)
+{
+    (void)grant;
+    given_content.content.title = "";
+}
+static void without_appeal(struct grant *grant)
+{
+    (void)grant;
+    given_call.no_appeal.nb = "";
+}
+static void without_control(struct grant *grant)
+{
+    (void)grant;
+    given_call.control_right.nb = "";
+}
+static void without_reservation(struct grant *grant)
+{
+    (void)grant;
+    given_call.reservation.nb = "";
+}
+static void without_condition(struct grant *grant)
+{
+    (void)grant;
+    given_call.other_text.nb = "";
+}
+static void without_conditions(struct grant *grant)
+{
+    (void)grant;
+    given_call.definition.n_conditions = 0;
+}
+static void without_goal(struct grant *grant)
+{
+    (void)grant;
+    given_call.goal_text.nb = "";
+}
+static void without_goals(struct grant *grant)
+{
+    (void)grant;
+    given_call.definition.n_goals = 0;
+}
+static void without_post(struct grant *grant)
+{
+    (void)grant;
+    given_call.definition.chapter_post = "";
+}
+static void without_contact(struct grant *grant)
+{
+    (void)grant;
+    given_call.definition.contact = "";
+}
+static void without_reasons(struct grant *grant)
+{
+    given_award.reason = "";
+    given_award.full = true;
+    (void)grant;
+}
+static void without_handler(struct grant *grant)
+{
+    grant->handler = "";
+}
+static void without_recipient(struct grant *grant)
+{
+    grant->name = "";
+}
+static void without_budget(struct grant *grant)
+{
+    (void)grant;
+    given_content.content.n_budget = 0;
+}
 
 static void a_letter_without_a_mandatory_block_is_not_written(void **state)
 {
@@ -877,11 +966,21 @@ static void a_letter_without_a_mandatory_block_is_not_written(void **state)
         void (*spoil)(struct grant *grant);
         const char *block;
     } spoilt[] = {
-        {without_purpose, "purpose"},     {without_title, "purpose"},          {without_appeal, "no_appeal"},
-        {without_control, "control_right"}, {without_reservation, "reservation"}, {without_condition, "conditions"},
-        {without_conditions, "conditions"}, {without_goal, "goals"},            {without_goals, "goals"},
-        {without_post, "chapter_post"},   {without_contact, "contact"},        {without_reasons, "reasons"},
-        {without_handler, "handler"},     {without_recipient, "recipient"},    {without_budget, "lines"},
+        {without_purpose, "purpose"},
+        {without_title, "purpose"},
+        {without_appeal, "no_appeal"},
+        {without_control, "control_right"},
+        {without_reservation, "reservation"},
+        {without_condition, "conditions"},
+        {without_conditions, "conditions"},
+        {without_goal, "goals"},
+        {without_goals, "goals"},
+        {without_post, "chapter_post"},
+        {without_contact, "contact"},
+        {without_reasons, "reasons"},
+        {without_handler, "handler"},
+        {without_recipient, "recipient"},
+        {without_budget, "lines"},
     };
     for (size_t i = 0; i < sizeof spoilt / sizeof *spoilt; i++) {
         struct message message = BY("officer", CASE_OFFICER);
@@ -922,16 +1021,19 @@ static void a_second_letter_needs_a_reason_and_nothing_paid(void **state)
 
     struct message paid = BY("officer", CASE_OFFICER);
     grant.paid_ore = 1;
-    check_refused(&paid, rule_issue_letter(&paid, &grant, &command), "is paid, so it can not be given a new letter");
+    check_refused(&paid, rule_issue_letter(&paid, &grant, &command),
+                  "is paid, so it can not be given a new letter");
 
     struct message sent = BY("officer", CASE_OFFICER);
     grant.paid_ore = 0;
     grant.payment_under_way = true;
-    check_refused(&sent, rule_issue_letter(&sent, &grant, &command), "a payment of the grant of application a-1 is under way");
+    check_refused(&sent, rule_issue_letter(&sent, &grant, &command),
+                  "a payment of the grant of application a-1 is under way");
 
     struct message undecided = BY("officer", CASE_OFFICER);
     grant = an_application();
-    check_refused(&undecided, rule_issue_letter(&undecided, &grant, &command), "is not decided, so it can not be given");
+    check_refused(&undecided, rule_issue_letter(&undecided, &grant, &command),
+                  "is not decided, so it can not be given");
 }
 
 // ------------------------------------------------------------------------------------- acceptance
@@ -943,7 +1045,8 @@ static void an_acceptance_is_prepared_for_signature(void **state)
     struct grant grant = a_prepared_acceptance();
     Accept command = an_acceptance();
     assert_int_equal(OK, rule_accept(&message, &grant, &command));
-    const AcceptancePrepared *event = check_emitted(&message, 1, 0, &allocation__v1__acceptance_prepared__descriptor);
+    const AcceptancePrepared *event = check_emitted(&message, 1, 0,
+                                                    &allocation__v1__acceptance_prepared__descriptor);
     assert_int_equal(4, event->acceptance_version);
     assert_int_equal(500000 * KR, event->amount_ore);
     size_t size;
@@ -1093,7 +1196,8 @@ static void a_directors_signature_makes_the_acceptance_count(void **state)
         grant.state = states[i];
         SignedOff signature = a_signature(grant.accept_by_at_us - 1);
         rule_signed_off(&message, &grant, &signature);
-        const GrantAccepted *event = check_emitted(&message, 1, 0, &allocation__v1__grant_accepted__descriptor);
+        const GrantAccepted *event = check_emitted(&message, 1, 0,
+                                                   &allocation__v1__grant_accepted__descriptor);
         assert_string_equal("director", event->signed_by);
         assert_string_equal("12345678903", event->account_number);
         assert_string_equal("Oslo kommune", event->name);
@@ -1107,8 +1211,8 @@ static void disregarded(struct grant grant, SignedOff signature, const char *why
 {
     struct message message = BY("approval", SERVICE);
     rule_signed_off(&message, &grant, &signature);
-    const AcceptanceDisregarded *event =
-        check_emitted(&message, 1, 0, &allocation__v1__acceptance_disregarded__descriptor);
+    const AcceptanceDisregarded *event = check_emitted(&message, 1, 0,
+                                                       &allocation__v1__acceptance_disregarded__descriptor);
     assert_non_null(strstr(event->reason, why));
 }
 
@@ -1146,7 +1250,7 @@ static void signatures_of_other_kinds_are_not_ours(void **state)
     assert_null(message.emitted);
 }
 
-// ------------------------------------------------------------------------------------- what gives money back
+// --------------------------------------------------------------------------- what gives money back
 
 static void declining_gives_all_back_at_once(void **state)
 {
@@ -1166,7 +1270,8 @@ static void declining_gives_all_back_at_once(void **state)
 
     struct message accepted = OF_LEAD(APPROVER);
     grant = an_accepted_grant();
-    check_refused(&accepted, rule_decline(&accepted, &grant, &command), "is accepted, so it can not be declined");
+    check_refused(&accepted, rule_decline(&accepted, &grant, &command),
+                  "is accepted, so it can not be declined");
 }
 
 static void an_offer_lapses_only_after_it_was_missed(void **state)
@@ -1253,7 +1358,8 @@ static void an_accepted_grant_is_renounced_before_it_is_paid(void **state)
 
     struct message under_way = OF_LEAD(APPROVER);
     grant.payment_under_way = true;
-    check_refused(&under_way, rule_renounce(&under_way, &grant, &command), "is under way, so it can not be renounced");
+    check_refused(&under_way, rule_renounce(&under_way, &grant, &command),
+                  "is under way, so it can not be renounced");
 
     struct message paid = OF_LEAD(APPROVER);
     grant.payment_under_way = false;
@@ -1267,7 +1373,8 @@ static void an_accepted_grant_is_renounced_before_it_is_paid(void **state)
 
     struct message only_offered = OF_LEAD(APPROVER);
     grant = an_offer();
-    check_refused(&only_offered, rule_renounce(&only_offered, &grant, &command), "is offered, so it can not be renounced");
+    check_refused(&only_offered, rule_renounce(&only_offered, &grant, &command),
+                  "is offered, so it can not be renounced");
 }
 
 static void a_withdrawal_that_crossed_an_award_gives_it_back(void **state)
@@ -1287,7 +1394,7 @@ static void a_withdrawal_that_crossed_an_award_gives_it_back(void **state)
     assert_null(undecided.emitted);
 }
 
-// ------------------------------------------------------------------------------------- payments and claims
+// ----------------------------------------------------------------------------- payments and claims
 
 static PaymentConfirmed a_confirmation(int64_t amount_ore)
 {
@@ -1378,7 +1485,8 @@ static void a_claim_and_its_repayment_leave_the_frame_alone(void **state)
     grant.claimed_ore = 120000 * KR;
     struct message receipts = BY("payment", SERVICE);
     assert_int_equal(OK, rule_repaid(&receipts, &grant, &receipt));
-    const RepaymentPosted *repaid = check_emitted(&receipts, 1, 0, &allocation__v1__repayment_posted__descriptor);
+    const RepaymentPosted *repaid = check_emitted(&receipts, 1, 0,
+                                                  &allocation__v1__repayment_posted__descriptor);
     moves_frame(repaid->postings[0], "CLAIMED:a-1", "REPAID:a-1", 50000 * KR, 0, 0);
 }
 

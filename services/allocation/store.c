@@ -9,8 +9,8 @@
 // ------------------------------------------------------------------------------------- loading
 
 // A stored message, whole. NULL cells give NULL.
-static status_t decode(struct message *message, const ProtobufCMessageDescriptor *descriptor, const struct rows *rows,
-                       int column, void *ret)
+static status_t decode(struct message *message, const ProtobufCMessageDescriptor *descriptor,
+                       const struct rows *rows, int column, void *ret)
 {
     if (row_null(rows, 0, column))
         return OK;
@@ -47,7 +47,8 @@ static status_t read_call(struct message *message, const char *call_id, struct c
     return status == OK && ret->known ? load_frames(message, ret) : status;
 }
 
-// The lock is a statement of its own, so that what is read after it is what the decision before ours has committed.
+// The lock is a statement of its own, so that what is read after it is what the decision before ours has
+// committed.
 status_t store_load_call(struct message *message, const char *call_id, struct call *ret)
 {
     status_t status = RUN(message, lock_frames, NULL, TEXT(call_id));
@@ -143,8 +144,8 @@ static status_t load_accounts(struct message *message, struct grant *grant)
 
 typedef status_t load_call_f(struct message *message, const char *call_id, struct call *ret);
 
-static status_t load_grant(struct message *message, const char *application_id, load_call_f *load_call, bool lock,
-                           struct grant *ret)
+static status_t load_grant(struct message *message, const char *application_id, load_call_f *load_call,
+                           bool lock, struct grant *ret)
 {
     struct rows rows;
     *ret = (struct grant){.id = arena_text(message->arena, application_id)};
@@ -153,7 +154,8 @@ static status_t load_grant(struct message *message, const char *application_id, 
         return status;
     status = load_call(message, row_text(&rows, 0, 0), &ret->call);
     if (status == OK && !ret->call.known)
-        status = fail(message, POISON, "call %s of application %s was never heard of", ret->call.id, application_id);
+        status = fail(message, POISON, "call %s of application %s was never heard of", ret->call.id,
+                      application_id);
     ret->known = status == OK;
     if (status == OK && lock)
         status = RUN(message, lock_grant, NULL, TEXT(application_id));
@@ -216,7 +218,8 @@ status_t store_read_proposal(struct message *message, const char *round_id, Allo
     return status;
 }
 
-status_t store_load_round(struct message *message, const char *round_id, const char *call_id, struct round *ret)
+status_t store_load_round(struct message *message, const char *round_id, const char *call_id,
+                          struct round *ret)
 {
     struct rows rows;
     *ret = (struct round){.used = false};
@@ -247,7 +250,7 @@ status_t store_load_rank(struct message *message, const char *call_id, uint32_t 
     return status;
 }
 
-// ------------------------------------------------------------------------------------- the frame, for people
+// --------------------------------------------------------------------------- the frame, for people
 
 // What kind of account a figure of the frame sums. An appropriation is negative by what it has given out.
 static const struct {
@@ -255,9 +258,12 @@ static const struct {
     size_t figure;
     int sign;
 } figures[] = {
-    {"APPROPRIATION", offsetof(Frame, frame_ore), -1},  {"FRAME", offsetof(Frame, residual_ore), 1},
-    {"RESERVED", offsetof(Frame, reserved_ore), 1},     {"COMMITTED", offsetof(Frame, committed_ore), 1},
-    {"PAID", offsetof(Frame, paid_ore), 1},             {"CLAIMED", offsetof(Frame, claimed_ore), 1},
+    {"APPROPRIATION", offsetof(Frame, frame_ore), -1},
+    {"FRAME", offsetof(Frame, residual_ore), 1},
+    {"RESERVED", offsetof(Frame, reserved_ore), 1},
+    {"COMMITTED", offsetof(Frame, committed_ore), 1},
+    {"PAID", offsetof(Frame, paid_ore), 1},
+    {"CLAIMED", offsetof(Frame, claimed_ore), 1},
     {"REPAID", offsetof(Frame, repaid_ore), 1},
 };
 
@@ -299,20 +305,23 @@ static status_t add_posting(struct message *message, const char *call_id, int li
 {
     bool frame = posting->frame_number > 0;
     const char *name = !frame ? NULL : strncmp(posting->from, "FRAME", 5) == 0 ? posting->from : posting->to;
-    status_t status = RUN(message, open_accounts, NULL, TEXT(call_id), TEXT(posting->from), TEXT(posting->to));
+    status_t status = RUN(message, open_accounts, NULL, TEXT(call_id), TEXT(posting->from),
+                          TEXT(posting->to));
     if (status == OK)
         status = RUN(message, move_money, NULL, TEXT(call_id), TEXT(posting->from), TEXT(posting->to),
                      INT(posting->amount_ore));
     if (status == OK)
-        status = RUN(message, add_posting, NULL, TEXT(message->stream), INT((int64_t)message->version), INT(line),
-                     TEXT(call_id), TEXT(posting->from), TEXT(posting->to), INT(posting->amount_ore), TEXT(name),
+        status = RUN(message, add_posting, NULL, TEXT(message->stream), INT((int64_t)message->version),
+                     INT(line), TEXT(call_id), TEXT(posting->from), TEXT(posting->to),
+                     INT(posting->amount_ore), TEXT(name),
                      maybe_int(message, frame, (int64_t)posting->frame_number),
                      maybe_int(message, frame, posting->residual_ore), INT(message->at_us));
     return status;
 }
 
 // Into the ledger: every posting moves one amount from one account to another, so their sum is always zero.
-static status_t add_postings(struct message *message, const char *call_id, size_t count, Posting *const *postings)
+static status_t add_postings(struct message *message, const char *call_id, size_t count,
+                             Posting *const *postings)
 {
     status_t status = OK;
     for (size_t i = 0; status == OK && i < count; i++)
@@ -360,11 +369,11 @@ status_t store_awarded(struct message *message, const void *body)
     const AwardDecided *event = body;
     size_t size;
     uint8_t *bytes = message_encode(message->arena, event, &size);
-    status_t status =
-        RUN(message, decide, NULL, TEXT(event->application_id), TEXT(event->call_id), INT(GRANT_AWARDED),
-            TEXT(event->decided_by),
-            db_text_array(message, (const char *const *)event->prepared_by, (int)event->n_prepared_by),
-            INT(event->amount_ore), BYTES(bytes, size));
+    status_t status = RUN(
+        message, decide, NULL, TEXT(event->application_id), TEXT(event->call_id), INT(GRANT_AWARDED),
+        TEXT(event->decided_by),
+        db_text_array(message, (const char *const *)event->prepared_by, (int)event->n_prepared_by),
+        INT(event->amount_ore), BYTES(bytes, size));
     return status == OK ? add_postings(message, event->call_id, event->n_postings, event->postings) : status;
 }
 
@@ -373,8 +382,8 @@ status_t store_refused(struct message *message, const void *body)
     const ApplicationRefused *event = body;
     return RUN(message, decide, NULL, TEXT(event->application_id), TEXT(event->call_id), INT(GRANT_REFUSED),
                TEXT(event->decided_by),
-               db_text_array(message, (const char *const *)event->prepared_by, (int)event->n_prepared_by), INT(0),
-               TEXT(NULL));
+               db_text_array(message, (const char *const *)event->prepared_by, (int)event->n_prepared_by),
+               INT(0), TEXT(NULL));
 }
 
 status_t store_on_reserve(struct message *message, const void *body)
@@ -459,7 +468,7 @@ status_t store_repayment(struct message *message, const void *body)
     return add_postings(message, event->call_id, event->n_postings, event->postings);
 }
 
-// ------------------------------------------------------------------------------------- others' events
+// ---------------------------------------------------------------------------------- others' events
 
 status_t store_hear_organisation(struct message *message, const void *body)
 {
@@ -503,7 +512,9 @@ status_t store_hear_withdrawn(struct message *message, const void *body)
 status_t store_hear_interest(struct message *message, const void *body)
 {
     const InterestDeclared *event = body;
-    return event->conflict ? RUN(message, hear_conflict, NULL, TEXT(event->application_id), TEXT(event->person)) : OK;
+    return event->conflict
+               ? RUN(message, hear_conflict, NULL, TEXT(event->application_id), TEXT(event->person))
+               : OK;
 }
 
 status_t store_hear_admitted(struct message *message, const void *body)
@@ -523,7 +534,8 @@ status_t store_hear_reader(struct message *message, const void *body)
     const ReaderAssigned *event = body;
     status_t status = RUN(message, hear_reader, NULL, TEXT(event->application_id), INT(event->place),
                           TEXT(event->person));
-    return status == OK ? RUN(message, hear_hand, NULL, TEXT(event->application_id), TEXT(event->person)) : status;
+    return status == OK ? RUN(message, hear_hand, NULL, TEXT(event->application_id), TEXT(event->person))
+                        : status;
 }
 
 // The next criterion that decides ties after this order; NULL: no more.
@@ -540,8 +552,10 @@ status_t store_hear_evaluation(struct message *message, const void *body)
 {
     const EvaluationCompleted *event = body;
     const char *scores = "";
-    for (const Evaluation__V1__CriterionResult *tie = next_tie(event, 0); tie; tie = next_tie(event, tie->tie_order))
-        scores = arena_printf(message->arena, "%s%s%lld", scores, *scores ? " " : "", (long long)tie->hundredths);
+    for (const Evaluation__V1__CriterionResult *tie = next_tie(event, 0); tie;
+         tie = next_tie(event, tie->tie_order))
+        scores = arena_printf(message->arena, "%s%s%lld", scores, *scores ? " " : "",
+                              (long long)tie->hundredths);
     return RUN(message, hear_evaluation, NULL, TEXT(event->application_id), INT(event->evaluation_version),
                INT(event->total), TEXT(scores));
 }
@@ -550,10 +564,11 @@ status_t store_hear_recommendation(struct message *message, const void *body)
 {
     const RecommendationMade *event = body;
     status_t status = RUN(message, hear_recommendation, NULL, TEXT(event->application_id),
-                          INT(event->recommendation_version), INT(event->evaluation_version), BOOL(event->award),
-                          INT(event->amount_ore), TEXT(event->cuts));
-    return status == OK ? RUN(message, hear_hand, NULL, TEXT(event->application_id), TEXT(event->recommended_by))
-                        : status;
+                          INT(event->recommendation_version), INT(event->evaluation_version),
+                          BOOL(event->award), INT(event->amount_ore), TEXT(event->cuts));
+    return status == OK
+               ? RUN(message, hear_hand, NULL, TEXT(event->application_id), TEXT(event->recommended_by))
+               : status;
 }
 
 status_t store_hear_returned(struct message *message, const void *body)

@@ -1,4 +1,5 @@
-// Allocation against a real PostgreSQL: the ledger from frame to repayment, two decisions at once, constraints, replay.
+// Allocation against a real PostgreSQL: the ledger from frame to repayment, two decisions at once,
+// constraints, replay.
 #include "check/check.h"
 #include "allocation.h"
 
@@ -37,7 +38,8 @@ static void hears(const void *event)
 
 static struct message from(const char *person, Bus__V1__Actor__Role role)
 {
-    struct message message = check_message(NOW, person, role, role < BUS__V1__ACTOR__ROLE__CASE_OFFICER ? LEAD : "");
+    struct message message = check_message(NOW, person, role,
+                                           role < BUS__V1__ACTOR__ROLE__CASE_OFFICER ? LEAD : "");
     message.db = db;
     return message;
 }
@@ -86,7 +88,8 @@ static void hears_call(char *call_id, int64_t frame_ore)
 
     condition.id = "BRUK";
     goal.id = "M1";
-    condition.text = goal.text = call.purpose = call.no_appeal = call.control_right = call.reservation = &words;
+    condition
+        .text = goal.text = call.purpose = call.no_appeal = call.control_right = call.reservation = &words;
     call.call_id = published.call_id = call_id;
     call.year = 2024;
     call.chapter_post = "671.62";
@@ -266,7 +269,8 @@ static void frame_is(int64_t residual_ore, int64_t reserved_ore, int64_t committ
     assert_int_equal(paid_ore, frame->paid_ore);
     assert_int_equal(claimed_ore, frame->claimed_ore);
     assert_int_equal(repaid_ore, frame->repaid_ore);
-    assert_int_equal(frame->frame_ore, residual_ore + reserved_ore + committed_ore + paid_ore + claimed_ore + repaid_ore);
+    assert_int_equal(frame->frame_ore,
+                     residual_ore + reserved_ore + committed_ore + paid_ore + claimed_ore + repaid_ore);
     for (size_t i = 0; i < frame->n_balances; i++)
         sum += frame->balances[i]->amount_ore;
     assert_int_equal(0, sum);
@@ -362,7 +366,7 @@ static void declined_lapsed_and_renounced_grants_come_back_and_the_reserve_gets_
     reserve.reason = "god";
     does(FROM("holder", BUDGET_HOLDER), &reserve);
 
-    issues("a-1");                                        // one declines, the other renounces
+    issues("a-1");  // one declines, the other renounces
     issues("a-2");
     Decline decline = ALLOCATION__V1__DECLINE__INIT;
     decline.application_id = "a-1";
@@ -397,7 +401,7 @@ static void an_offer_that_nobody_accepts_is_missed_by_the_clock_and_lapsed_by_a_
     issues("a-1");
     int64_t accept_by_at_us = letter_of("a-1")->letter->accept_by_at_us;
 
-    struct message timer = FROM("clock", CLOCK);                      // due at the very instant, not before
+    struct message timer = FROM("clock", CLOCK);  // due at the very instant, not before
     struct rows rows;
     assert_int_equal(OK, db_connect(&timer));
     struct arg before = db_int(&timer, accept_by_at_us - 1), at = db_int(&timer, accept_by_at_us);
@@ -461,7 +465,7 @@ static void another_years_award_is_paid_by_another_years_frame(void **state)
     assert_int_equal(1300000 * KR, frame->frame_ore);
     assert_int_equal(1300000 * KR, frame->residual_ore);
     a_recommended_application("a-1", 1100000 * KR, 900);
-    DecideAward decision = a_decision("a-1", 1100000 * KR);       // 2025's money is not 2024's
+    DecideAward decision = a_decision("a-1", 1100000 * KR);  // 2025's money is not 2024's
     refused(FROM("holder", BUDGET_HOLDER), &decision, "more than the residual of 1 000 000 kr");
     check_replay(&allocation_service, db);
 }
@@ -478,14 +482,14 @@ static void a_proposal_is_made_of_what_is_recommended_and_undecided(void **state
     a_recommended_application("a-3", 300000 * KR, 700);
     a_recommended_application("a-4", 300000 * KR, 600);
     a_recommended_application("a-5", 300000 * KR, 500);
-    awards("a-1", 300000 * KR);                                    // decided
+    awards("a-1", 300000 * KR);  // decided
     ApplicationWithdrawn withdrawn = INTAKE__V1__APPLICATION_WITHDRAWN__INIT;
     withdrawn.application_id = "a-2";
     hears(&withdrawn);
     RecommendationReturned returned = EVALUATION__V1__RECOMMENDATION_RETURNED__INIT;
     returned.application_id = "a-3";
     hears(&returned);
-    PutOnReserve reserve = ALLOCATION__V1__PUT_ON_RESERVE__INIT;   // still open
+    PutOnReserve reserve = ALLOCATION__V1__PUT_ON_RESERVE__INIT;  // still open
     reserve.application_id = "a-5";
     reserve.rank = 1;
     reserve.reason = "god";
@@ -499,8 +503,8 @@ static void a_proposal_is_made_of_what_is_recommended_and_undecided(void **state
 
     GetProposal query = ALLOCATION__V1__GET_PROPOSAL__INIT;
     query.round_id = ROUND;
-    const AllocationProposed *proposed =
-        asks(FROM("auditor", AUDITOR), &query, &allocation__v1__allocation_proposed__descriptor);
+    const AllocationProposed *proposed = asks(FROM("auditor", AUDITOR), &query,
+                                              &allocation__v1__allocation_proposed__descriptor);
     assert_int_equal(700000 * KR, proposed->input->frame_ore);
     assert_int_equal(2, proposed->n_lines);
     assert_string_equal("a-4", proposed->lines[0]->application_id);
@@ -511,11 +515,13 @@ static void a_proposal_is_made_of_what_is_recommended_and_undecided(void **state
 
     RecomputeProposal again = ALLOCATION__V1__RECOMPUTE_PROPOSAL__INIT;
     again.round_id = ROUND;
-    assert_true(((Recomputed *)asks(FROM("auditor", AUDITOR), &again, &allocation__v1__recomputed__descriptor))->equal);
+    assert_true(
+        ((Recomputed *)asks(FROM("auditor", AUDITOR), &again, &allocation__v1__recomputed__descriptor))
+            ->equal);
     check_replay(&allocation_service, db);
 }
 
-// ------------------------------------------------------------------------------------- two at once, and the database's own word
+// -------------------------------------------------------- two at once, and the database's own word
 
 static void two_decisions_at_once_never_exceed_the_frame(void **state)
 {
@@ -599,17 +605,17 @@ static void the_database_itself_refuses_what_the_rules_should_have(void **state)
     award.postings = postings;
     assert_int_equal(OK, applies(store_awarded, "allocation/case/a-1", 1, &award));
 
-    posting.frame_number = 1;                            // a number that a movement of the frame has already
+    posting.frame_number = 1;  // a number that a movement of the frame has already
     assert_int_not_equal(OK, applies(store_awarded, "allocation/case/a-1", 1, &award));
     posting.frame_number = 2;
-    posting.residual_ore = -1;                           // more than is there
+    posting.residual_ore = -1;  // more than is there
     assert_int_not_equal(OK, applies(store_awarded, "allocation/case/a-1", 1, &award));
     posting.residual_ore = 400000 * KR;
-    award.n_prepared_by = 2;                             // by one of those who prepared it
+    award.n_prepared_by = 2;  // by one of those who prepared it
     award.prepared_by = hands;
     assert_int_not_equal(OK, applies(store_awarded, "allocation/case/a-1", 1, &award));
 
-    PaymentPosted paid = ALLOCATION__V1__PAYMENT_POSTED__INIT;   // what was never committed
+    PaymentPosted paid = ALLOCATION__V1__PAYMENT_POSTED__INIT;  // what was never committed
     posting.from = "COMMITTED:a-1";
     posting.to = "PAID:a-1";
     posting.frame_number = 0;

@@ -1,5 +1,6 @@
-// evaluation: makes a case of each delivered application and prepares its decision: who is impartial, is it formally in order,
-// who reads, what they score and why, and what is recommended. It decides nothing about money.
+// evaluation: makes a case of each delivered application and prepares its decision: who is impartial, is it
+// formally in order, who reads, what they score and why, and what is recommended. It decides nothing about
+// money.
 //
 // Read handle.c for what happens to a message, rules.c for what is allowed, store.sql for what is remembered.
 #pragma once
@@ -61,7 +62,8 @@ typedef Intake__V1__Content Content;
 typedef Types__V1__CallDefinition CallDefinition;
 typedef Types__V1__Criterion Criterion;
 
-// Of a case. The numbers are the contract's. EVALUATED may be reopened: a recommendation was returned, scores may change.
+// Of a case. The numbers are the contract's. EVALUATED may be reopened: a recommendation was returned, scores
+// may change.
 enum case_state {
     RECEIVED = EVALUATION__V1__CASE__STATE__RECEIVED,
     LATE_UNDECIDED = EVALUATION__V1__CASE__STATE__LATE_UNDECIDED,
@@ -73,11 +75,11 @@ enum case_state {
     CLOSED = EVALUATION__V1__CASE__STATE__CLOSED,
 };
 
-#define READER_PLACES 3      // first, second, and the one who settles a disagreement
-#define FORMAL_ITEMS  5      // of FormalItem.Item
-#define EVENT_ROOM    2048   // of LIMIT_EVENT_BYTES, for what stands around an event
+#define READER_PLACES 3     // first, second, and the one who settles a disagreement
+#define FORMAL_ITEMS  5     // of FormalItem.Item
+#define EVENT_ROOM    2048  // of LIMIT_EVENT_BYTES, for what stands around an event
 
-// ---------------------------------------------------------------------------------- what the rules look at
+// -------------------------------------------------------------------------- what the rules look at
 
 // What someone has said about their own impartiality in a case.
 struct interest {
@@ -105,7 +107,7 @@ struct case_file {
     const char *call_id;
     const char *organisation_number;
     enum case_state state;
-    bool rejected_late;      // REJECTED because it came late, and for nothing else
+    bool rejected_late;  // REJECTED because it came late, and for nothing else
     int64_t applied_ore;
     const char *checked_by;  // who answered the formal check; "": nobody yet
     uint32_t unmet;          // one bit for each FormalItem.Item that was not met
@@ -113,8 +115,8 @@ struct case_file {
     uint32_t evaluation_version;
     uint32_t recommendation_version;
     const char *recommended_by;  // of the latest recommendation
-    bool decided;            // allocation has awarded or refused it
-    bool nynorsk;            // letters are written in nynorsk
+    bool decided;                // allocation has awarded or refused it
+    bool nynorsk;                // letters are written in nynorsk
 
     const CallDefinition *call;
     bool call_closed;
@@ -126,7 +128,7 @@ struct case_file {
     const struct given_score *scores;
 };
 
-// ------------------------------------------------------------------------------------- rules (rules.c)
+// --------------------------------------------------------------------------------- rules (rules.c)
 
 // Each looks, refuses or emits. All but rule_declare first ask that the actor has declared no conflict.
 status_t rule_declare(struct message *message, const struct case_file *file, const DeclareInterest *command);
@@ -136,24 +138,31 @@ status_t rule_check(struct message *message, const struct case_file *file, const
 status_t rule_reject(struct message *message, const struct case_file *file, const Reject *command);
 status_t rule_assign(struct message *message, const struct case_file *file, const AssignReader *command);
 status_t rule_score(struct message *message, const struct case_file *file, const Score *command);
-status_t rule_complete(struct message *message, const struct case_file *file, const CompleteEvaluation *command);
+status_t rule_complete(struct message *message, const struct case_file *file,
+                       const CompleteEvaluation *command);
 status_t rule_recommend(struct message *message, const struct case_file *file, const Recommend *command);
-status_t rule_return(struct message *message, const struct case_file *file, const ReturnRecommendation *command);
+status_t rule_return(struct message *message, const struct case_file *file,
+                     const ReturnRecommendation *command);
 
-// Others' events: a delivered application opens a case, once; an extension for all makes a late one timely; a withdrawn
-// application's case is closed.
-void rule_open(struct message *message, const struct case_file *file, const ApplicationSubmitted *event, bool late);
+// Others' events: a delivered application opens a case, once; an extension for all makes a late one timely; a
+// withdrawn application's case is closed.
+void rule_open(struct message *message, const struct case_file *file, const ApplicationSubmitted *event,
+               bool late);
 void rule_became_timely(struct message *message, const struct case_file *file);
 void rule_withdrawn(struct message *message, const struct case_file *file, const ApplicationWithdrawn *event);
 
-// May the actor see the case at all? An auditor may; others as for commands, and not before the call has closed.
+// May the actor see the case at all? An auditor may; others as for commands, and not before the call has
+// closed.
 status_t rule_see(struct message *message, const struct case_file *file);
-// May the actor see this score? Own ones always; others' when one's own are all in, or when the evaluation is complete.
-bool rule_sees_score(const struct message *message, const struct case_file *file, const struct given_score *score);
+// May the actor see this score? Own ones always; others' when one's own are all in, or when the evaluation is
+// complete.
+bool rule_sees_score(const struct message *message, const struct case_file *file,
+                     const struct given_score *score);
 
-// ------------------------------------------------------------------------------------- memory (store.c)
+// -------------------------------------------------------------------------------- memory (store.c)
 
-// Load the case with everything around it, its row locked until the transaction ends. Unknown: file->known is false.
+// Load the case with everything around it, its row locked until the transaction ends. Unknown: file->known is
+// false.
 status_t store_load_case(struct message *message, const char *application_id, struct case_file *ret);
 // The same without the lock, for queries.
 status_t store_read_case(struct message *message, const char *application_id, struct case_file *ret);
@@ -162,12 +171,13 @@ status_t store_load_content(struct message *message, const char *application_id,
 status_t store_list_cases(struct message *message, const char *call_id, Cases *ret);
 
 // Own events into own tables.
-handle_f store_case_opened, store_case_closed, store_interest_declared, store_late_admitted, store_check_answered,
-    store_rejected, store_reader_assigned, store_score_given, store_completed, store_recommended, store_returned;
+handle_f store_case_opened, store_case_closed, store_interest_declared, store_late_admitted,
+    store_check_answered, store_rejected, store_reader_assigned, store_score_given, store_completed,
+    store_recommended, store_returned;
 
 // Others' events into tables of heard facts.
-handle_f store_hear_organisation, store_hear_call, store_hear_extension, store_hear_closed, store_hear_submitted,
-    store_hear_late, store_hear_award, store_hear_refusal;
+handle_f store_hear_organisation, store_hear_call, store_hear_extension, store_hear_closed,
+    store_hear_submitted, store_hear_late, store_hear_award, store_hear_refusal;
 
 // The service, as three tables of rows (handle.c).
 extern const struct service evaluation_service;

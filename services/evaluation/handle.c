@@ -1,4 +1,5 @@
-// What happens to each message that reaches evaluation: load the case, ask the rule. The tables stand at the end.
+// What happens to each message that reaches evaluation: load the case, ask the rule. The tables stand at the
+// end.
 #include "evaluation.h"
 
 #include "evaluation_store.sql.h"
@@ -115,7 +116,7 @@ static status_t on_return(struct message *message, const void *body)
     return status;
 }
 
-// ------------------------------------------------------------------------------------- others' events
+// ---------------------------------------------------------------------------------- others' events
 
 static status_t on_submitted(struct message *message, const void *body)
 {

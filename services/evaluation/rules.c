@@ -10,9 +10,14 @@
 #define STATE(name) (1u << (name))
 
 static const char *const state_texts[] = {
-    [RECEIVED] = "received",  [LATE_UNDECIDED] = "late and not admitted", [FORMALLY_CHECKED] = "found wanting",
-    [ELIGIBLE] = "eligible",  [EVALUATED] = "evaluated",                  [RECOMMENDED] = "recommended",
-    [REJECTED] = "rejected",  [CLOSED] = "withdrawn",
+    [RECEIVED] = "received",
+    [LATE_UNDECIDED] = "late and not admitted",
+    [FORMALLY_CHECKED] = "found wanting",
+    [ELIGIBLE] = "eligible",
+    [EVALUATED] = "evaluated",
+    [RECOMMENDED] = "recommended",
+    [REJECTED] = "rejected",
+    [CLOSED] = "withdrawn",
 };
 
 // Which ground of rejection rests on which item of the formal check.
@@ -27,7 +32,7 @@ static const struct {
                                              1u << EVALUATION__V1__FORMAL_ITEM__ITEM__OWN_CONTRIBUTION},
 };
 
-// ------------------------------------------------------------------------------------- what many rules ask
+// ----------------------------------------------------------------------------- what many rules ask
 
 static const char *enum_text(const ProtobufCEnumDescriptor *descriptor, int value)
 {
@@ -57,7 +62,8 @@ static bool has_conflict(const struct case_file *file, const char *person)
 static status_t is_known(struct message *message, const struct case_file *file)
 {
     if (!file->known)
-        return fail(message, REFUSED, "application_id: %s is not the id of a delivered application", file->id);
+        return fail(message, REFUSED, "application_id: %s is not the id of a delivered application",
+                    file->id);
     return OK;
 }
 
@@ -71,13 +77,15 @@ static status_t is_impartial(struct message *message, const struct case_file *fi
     if (!interest)
         return fail(message, REFUSED, "declare your interest in application %s before you open it", file->id);
     if (interest->conflict)
-        return fail(message, REFUSED, "you declared a conflict of interest in application %s: another must act in it",
+        return fail(message, REFUSED,
+                    "you declared a conflict of interest in application %s: another must act in it",
                     file->id);
     return OK;
 }
 
 // The actor may act, nobody has decided yet, and the case is in one of these states.
-static status_t may_act(struct message *message, const struct case_file *file, unsigned states, const char *what)
+static status_t may_act(struct message *message, const struct case_file *file, unsigned states,
+                        const char *what)
 {
     status_t status = is_impartial(message, file);
     if (status != OK)
@@ -85,8 +93,8 @@ static status_t may_act(struct message *message, const struct case_file *file, u
     if (file->decided)
         return fail(message, REFUSED, "application %s is decided, so it can not be %s", file->id, what);
     if (!(states & STATE(file->state)))
-        return fail(message, REFUSED, "application %s is %s, so it can not be %s", file->id, state_texts[file->state],
-                    what);
+        return fail(message, REFUSED, "application %s is %s, so it can not be %s", file->id,
+                    state_texts[file->state], what);
     return OK;
 }
 
@@ -103,16 +111,17 @@ static bool is_blank(const char *text)
     return text[strspn(text, " \t\n")] == '\0';
 }
 
-static status_t text_fits(struct message *message, const struct case_file *file, const char *field, const char *text,
-                          size_t most)
+static status_t text_fits(struct message *message, const struct case_file *file, const char *field,
+                          const char *text, size_t most)
 {
     if (strlen(text) > most)
-        return fail(message, REFUSED, "%s of application %s is %zu bytes long: at most %zu are allowed", field,
-                    file->id, strlen(text), most);
+        return fail(message, REFUSED, "%s of application %s is %zu bytes long: at most %zu are allowed",
+                    field, file->id, strlen(text), most);
     return OK;
 }
 
-static status_t needs_text(struct message *message, const struct case_file *file, const char *field, const char *text)
+static status_t needs_text(struct message *message, const struct case_file *file, const char *field,
+                           const char *text)
 {
     if (is_blank(text))
         return fail(message, REFUSED, "%s is missing: application %s needs it in words", field, file->id);
@@ -124,7 +133,7 @@ static const char *both_forms(const struct case_file *file, const Types__V1__Tex
     return !text ? "" : file->nynorsk ? text->nn : text->nb;
 }
 
-// ------------------------------------------------------------------------------------- impartiality
+// ------------------------------------------------------------------------------------ impartiality
 
 status_t rule_declare(struct message *message, const struct case_file *file, const DeclareInterest *command)
 {
@@ -132,18 +141,19 @@ status_t rule_declare(struct message *message, const struct case_file *file, con
     if (status != OK)
         return status;
     if (file->state == CLOSED || file->state == REJECTED)
-        return fail(message, REFUSED, "application %s is %s: there is nothing left to be impartial in", file->id,
-                    state_texts[file->state]);
+        return fail(message, REFUSED, "application %s is %s: there is nothing left to be impartial in",
+                    file->id, state_texts[file->state]);
     if (command->conflict && is_blank(command->ground))
-        return fail(message, REFUSED, "ground is missing: name the paragraph and the relation in application %s",
-                    file->id);
+        return fail(message, REFUSED,
+                    "ground is missing: name the paragraph and the relation in application %s", file->id);
     status = text_fits(message, file, "ground", command->ground, LIMIT_LINE_BYTES);
     if (status != OK)
         return status;
 
     const struct interest *earlier = interest_of(file, message->actor->subject);
     if (earlier && earlier->conflict && !command->conflict)
-        return fail(message, REFUSED, "conflict: yours in application %s is declared and stands for good", file->id);
+        return fail(message, REFUSED, "conflict: yours in application %s is declared and stands for good",
+                    file->id);
     if (earlier && earlier->conflict == command->conflict)
         return OK;  // said before: nothing has changed
 
@@ -156,7 +166,7 @@ status_t rule_declare(struct message *message, const struct case_file *file, con
     return OK;
 }
 
-// ------------------------------------------------------------------------------------- formal matters
+// ---------------------------------------------------------------------------------- formal matters
 
 static void emit_rejected(struct message *message, const struct case_file *file, Ground ground, char *reason)
 {
@@ -170,8 +180,8 @@ static void emit_rejected(struct message *message, const struct case_file *file,
     emit(message, &event);
 }
 
-static void emit_admitted(struct message *message, const struct case_file *file, Evaluation__V1__LateReason code,
-                          char *reason)
+static void emit_admitted(struct message *message, const struct case_file *file,
+                          Evaluation__V1__LateReason code, char *reason)
 {
     LateAdmitted event = EVALUATION__V1__LATE_ADMITTED__INIT;
     event.application_id = (char *)file->id;
@@ -186,8 +196,10 @@ status_t rule_admit_late(struct message *message, const struct case_file *file, 
     if (status != OK)
         return status;
     if (command->code == EVALUATION__V1__LATE_REASON__LATE_REASON_UNSPECIFIED)
-        return fail(message, REFUSED, "code is missing: application %s is admitted for a fault of the portal, a fault of "
-                    "the directorate, or force majeure", file->id);
+        return fail(message, REFUSED,
+                    "code is missing: application %s is admitted for a fault of the portal, a fault of "
+                    "the directorate, or force majeure",
+                    file->id);
     status = needs_text(message, file, "reason", command->reason);
     if (status == OK)
         emit_admitted(message, file, command->code, command->reason);
@@ -211,11 +223,13 @@ static status_t check_item(struct message *message, const struct case_file *file
     if (item->item == EVALUATION__V1__FORMAL_ITEM__ITEM__ITEM_UNSPECIFIED)
         return fail(message, REFUSED, "item is missing in one of the answers on application %s", file->id);
     if (item->answer == EVALUATION__V1__FORMAL_ITEM__ANSWER__ANSWER_UNSPECIFIED)
-        return fail(message, REFUSED, "answer to %s is missing on application %s: MET or NOT_MET", name, file->id);
+        return fail(message, REFUSED, "answer to %s is missing on application %s: MET or NOT_MET", name,
+                    file->id);
     if (*answered & 1u << item->item)
         return fail(message, REFUSED, "items answer %s twice on application %s", name, file->id);
     if (item->answer == EVALUATION__V1__FORMAL_ITEM__ANSWER__NOT_MET && is_blank(item->note))
-        return fail(message, REFUSED, "note is missing: say why %s is not met by application %s", name, file->id);
+        return fail(message, REFUSED, "note is missing: say why %s is not met by application %s", name,
+                    file->id);
     *answered |= 1u << item->item;
     return text_fits(message, file, "note", item->note, LIMIT_TEXT_BYTES);
 }
@@ -235,7 +249,8 @@ status_t rule_check(struct message *message, const struct case_file *file, const
     if (status != OK)
         return status;
     if (command->n_items != FORMAL_ITEMS)
-        return fail(message, REFUSED, "items answer %zu of the %d questions on application %s: each must be answered",
+        return fail(message, REFUSED,
+                    "items answer %zu of the %d questions on application %s: each must be answered",
                     command->n_items, FORMAL_ITEMS, file->id);
 
     FormalCheckAnswered event = EVALUATION__V1__FORMAL_CHECK_ANSWERED__INIT;
@@ -263,8 +278,8 @@ status_t rule_reject(struct message *message, const struct case_file *file, cons
     if (status != OK)
         return status;
     if (is_actor(message, file->checked_by))
-        return fail(message, REFUSED, "you answered the formal check of application %s: another must reject it",
-                    file->id);
+        return fail(message, REFUSED,
+                    "you answered the formal check of application %s: another must reject it", file->id);
     status = ground_holds(message, file, command->ground);
     if (status == OK)
         status = needs_text(message, file, "reason", command->reason);
@@ -273,7 +288,7 @@ status_t rule_reject(struct message *message, const struct case_file *file, cons
     return status;
 }
 
-// ------------------------------------------------------------------------------------- readers and scores
+// ------------------------------------------------------------------------------ readers and scores
 
 static int place_of(const struct case_file *file, const char *person)
 {
@@ -289,25 +304,29 @@ static status_t may_read(struct message *message, const struct case_file *file, 
     if (is_blank(person))
         return fail(message, REFUSED, "person is missing: name who reads application %s", file->id);
     if (!interest)
-        return fail(message, REFUSED, "person %s has not declared interest in application %s and can not read it", person,
+        return fail(message, REFUSED,
+                    "person %s has not declared interest in application %s and can not read it", person,
                     file->id);
     if (interest->conflict)
-        return fail(message, REFUSED, "person %s declared a conflict of interest in application %s and can not read it",
-                    person, file->id);
+        return fail(message, REFUSED,
+                    "person %s declared a conflict of interest in application %s and can not read it", person,
+                    file->id);
     int place = place_of(file, person);
     if (place)
-        return fail(message, REFUSED, "person %s reads application %s already, in place %d", person, file->id, place);
+        return fail(message, REFUSED, "person %s reads application %s already, in place %d", person, file->id,
+                    place);
     return OK;
 }
 
 status_t rule_assign(struct message *message, const struct case_file *file, const AssignReader *command)
 {
-    status_t status =
-        may_act(message, file, STATE(RECEIVED) | STATE(ELIGIBLE) | STATE(EVALUATED), "given other readers");
+    status_t status = may_act(message, file, STATE(RECEIVED) | STATE(ELIGIBLE) | STATE(EVALUATED),
+                              "given other readers");
     if (status != OK)
         return status;
     if (command->place < 1 || command->place > READER_PLACES)
-        return fail(message, REFUSED, "place %u of application %s is none: 1, 2 or 3", command->place, file->id);
+        return fail(message, REFUSED, "place %u of application %s is none: 1, 2 or 3", command->place,
+                    file->id);
     status = may_read(message, file, command->person);
     const char *present = file->readers[command->place - 1].person;
     if (status == OK && *present)
@@ -358,13 +377,15 @@ status_t rule_score(struct message *message, const struct case_file *file, const
         return status;
     int place = place_of(file, message->actor->subject);
     if (!place)
-        return fail(message, REFUSED, "you are no reader of application %s: a unit head assigns them", file->id);
+        return fail(message, REFUSED, "you are no reader of application %s: a unit head assigns them",
+                    file->id);
     const Criterion *criterion = criterion_of(file, command->criterion);
     if (!criterion)
-        return fail(message, REFUSED, "criterion %s is none of call %s: %s", command->criterion, file->call_id,
-                    criteria_list(message, file));
+        return fail(message, REFUSED, "criterion %s is none of call %s: %s", command->criterion,
+                    file->call_id, criteria_list(message, file));
     if (command->value < criterion->lowest || command->value > criterion->highest)
-        return fail(message, REFUSED, "value %d on criterion %s of application %s is outside its scale of %d to %d",
+        return fail(message, REFUSED,
+                    "value %d on criterion %s of application %s is outside its scale of %d to %d",
                     command->value, criterion->id, file->id, criterion->lowest, criterion->highest);
     status = needs_text(message, file, "reason", command->reason);
     if (status != OK)
@@ -381,7 +402,8 @@ status_t rule_score(struct message *message, const struct case_file *file, const
     return OK;
 }
 
-static const struct given_score *score_of(const struct case_file *file, const char *person, const char *criterion)
+static const struct given_score *score_of(const struct case_file *file, const char *person,
+                                          const char *criterion)
 {
     for (int i = 0; i < file->n_scores; i++)
         if (strcmp(file->scores[i].person, person) == 0 && strcmp(file->scores[i].criterion, criterion) == 0)
@@ -396,11 +418,13 @@ static status_t reader_holds(struct message *message, const struct case_file *fi
 {
     const char *person = file->readers[place - 1].person;
     if (!*person)
-        return fail(message, REFUSED, "application %s has no reader in place %d: a unit head assigns one", file->id,
-                    place);
+        return fail(message, REFUSED, "application %s has no reader in place %d: a unit head assigns one",
+                    file->id, place);
     if (has_conflict(file, person))
-        return fail(message, REFUSED, "reader %s declared a conflict of interest in application %s: a unit head assigns "
-                    "another in place %d first", person, file->id, place);
+        return fail(message, REFUSED,
+                    "reader %s declared a conflict of interest in application %s: a unit head assigns "
+                    "another in place %d first",
+                    person, file->id, place);
     return OK;
 }
 
@@ -414,28 +438,29 @@ static status_t is_first_reader(struct message *message, const struct case_file 
     return status == OK ? reader_holds(message, file, 2) : status;
 }
 
-static status_t need_score(struct message *message, const struct case_file *file, int place, const char *criterion,
-                           const struct given_score **ret)
+static status_t need_score(struct message *message, const struct case_file *file, int place,
+                           const char *criterion, const struct given_score **ret)
 {
     const char *person = file->readers[place - 1].person;
     *ret = score_of(file, person, criterion);
     if (!*ret)
-        return fail(message, REFUSED, "reader %s in place %d has not scored criterion %s of application %s", person,
-                    place, criterion, file->id);
+        return fail(message, REFUSED, "reader %s in place %d has not scored criterion %s of application %s",
+                    person, place, criterion, file->id);
     return OK;
 }
 
 // The third reader's score settles what the two disagree on.
-static status_t need_settled(struct message *message, const struct case_file *file, const Criterion *criterion,
-                             int difference, const struct given_score **ret)
+static status_t need_settled(struct message *message, const struct case_file *file,
+                             const Criterion *criterion, int difference, const struct given_score **ret)
 {
     const struct reader *third = &file->readers[2];
     if (*third->person && !has_conflict(file, third->person))
         *ret = score_of(file, third->person, criterion->id);
     if (!*ret)
-        return fail(message, REFUSED, "the readers of application %s differ by %d points on criterion %s, and %d is the "
-                    "most: a third reader must score it", file->id, difference, criterion->id,
-                    file->call->max_disagreement);
+        return fail(message, REFUSED,
+                    "the readers of application %s differ by %d points on criterion %s, and %d is the "
+                    "most: a third reader must score it",
+                    file->id, difference, criterion->id, file->call->max_disagreement);
     return OK;
 }
 
@@ -491,7 +516,8 @@ static status_t add_results(struct message *message, const struct case_file *fil
     return status;
 }
 
-status_t rule_complete(struct message *message, const struct case_file *file, const CompleteEvaluation *command)
+status_t rule_complete(struct message *message, const struct case_file *file,
+                       const CompleteEvaluation *command)
 {
     status_t status = may_change_scores(message, file, "completed");
     if (status == OK)
@@ -520,22 +546,26 @@ status_t rule_complete(struct message *message, const struct case_file *file, co
 
     size_t size = protobuf_c_message_get_packed_size(&event.base);
     if (size > LIMIT_EVENT_BYTES - EVENT_ROOM)
-        return fail(message, REFUSED, "the reasons on application %s are %zu bytes together and at most %d are allowed: "
-                    "shorten some", file->id, size, LIMIT_EVENT_BYTES - EVENT_ROOM);
+        return fail(message, REFUSED,
+                    "the reasons on application %s are %zu bytes together and at most %d are allowed: "
+                    "shorten some",
+                    file->id, size, LIMIT_EVENT_BYTES - EVENT_ROOM);
     emit(message, &event);
     return OK;
 }
 
-// ------------------------------------------------------------------------------------- recommendation
+// ---------------------------------------------------------------------------------- recommendation
 
 static status_t amount_fits(struct message *message, const struct case_file *file, int64_t amount_ore)
 {
     if (amount_ore <= 0 || !money_whole(amount_ore))
-        return fail(message, REFUSED, "amount_ore %lld for application %s is not an amount in whole kroner above zero",
+        return fail(message, REFUSED,
+                    "amount_ore %lld for application %s is not an amount in whole kroner above zero",
                     (long long)amount_ore, file->id);
     if (amount_ore > file->applied_ore)
-        return fail(message, REFUSED, "amount_ore: %s for application %s is more than the %s that were applied for",
-                    money_text(message->arena, amount_ore), file->id, money_text(message->arena, file->applied_ore));
+        return fail(
+            message, REFUSED, "amount_ore: %s for application %s is more than the %s that were applied for",
+            money_text(message->arena, amount_ore), file->id, money_text(message->arena, file->applied_ore));
     if (amount_ore % file->call->granularity_ore != 0)
         return fail(message, REFUSED, "amount_ore: %s for application %s is no whole multiple of %s",
                     money_text(message->arena, amount_ore), file->id,
@@ -543,10 +573,12 @@ static status_t amount_fits(struct message *message, const struct case_file *fil
     return OK;
 }
 
-static status_t recommendation_fits(struct message *message, const struct case_file *file, const Recommend *command)
+static status_t recommendation_fits(struct message *message, const struct case_file *file,
+                                    const Recommend *command)
 {
     if (!command->award && command->amount_ore != 0)
-        return fail(message, REFUSED, "amount_ore must be 0 when refusal of application %s is recommended", file->id);
+        return fail(message, REFUSED, "amount_ore must be 0 when refusal of application %s is recommended",
+                    file->id);
     status_t status = command->award ? amount_fits(message, file, command->amount_ore) : OK;
     if (status == OK)
         status = needs_text(message, file, "reason", command->reason);
@@ -580,7 +612,8 @@ status_t rule_recommend(struct message *message, const struct case_file *file, c
     return OK;
 }
 
-status_t rule_return(struct message *message, const struct case_file *file, const ReturnRecommendation *command)
+status_t rule_return(struct message *message, const struct case_file *file,
+                     const ReturnRecommendation *command)
 {
     status_t status = may_act(message, file, STATE(RECOMMENDED), "returned");
     if (status != OK)
@@ -598,9 +631,10 @@ status_t rule_return(struct message *message, const struct case_file *file, cons
     return OK;
 }
 
-// ------------------------------------------------------------------------------------- others' events
+// ---------------------------------------------------------------------------------- others' events
 
-void rule_open(struct message *message, const struct case_file *file, const ApplicationSubmitted *submitted, bool late)
+void rule_open(struct message *message, const struct case_file *file, const ApplicationSubmitted *submitted,
+               bool late)
 {
     if (file->known)
         return;
@@ -617,10 +651,12 @@ void rule_open(struct message *message, const struct case_file *file, const Appl
 void rule_became_timely(struct message *message, const struct case_file *file)
 {
     if (file->known && (file->state == LATE_UNDECIDED || (file->state == REJECTED && file->rejected_late)))
-        emit_admitted(message, file, EVALUATION__V1__LATE_REASON__PORTAL_FAULT, "the deadline was extended for all");
+        emit_admitted(message, file, EVALUATION__V1__LATE_REASON__PORTAL_FAULT,
+                      "the deadline was extended for all");
 }
 
-void rule_withdrawn(struct message *message, const struct case_file *file, const ApplicationWithdrawn *withdrawn)
+void rule_withdrawn(struct message *message, const struct case_file *file,
+                    const ApplicationWithdrawn *withdrawn)
 {
     if (!file->known || file->state == CLOSED || file->state == REJECTED)
         return;
@@ -630,7 +666,7 @@ void rule_withdrawn(struct message *message, const struct case_file *file, const
     emit(message, &event);
 }
 
-// ------------------------------------------------------------------------------------- who sees what
+// ----------------------------------------------------------------------------------- who sees what
 
 static bool is_auditor(const struct message *message)
 {
@@ -646,7 +682,8 @@ status_t rule_see(struct message *message, const struct case_file *file)
     return status == OK ? call_has_closed(message, file) : status;
 }
 
-bool rule_sees_score(const struct message *message, const struct case_file *file, const struct given_score *score)
+bool rule_sees_score(const struct message *message, const struct case_file *file,
+                     const struct given_score *score)
 {
     if (is_auditor(message) || is_actor(message, score->person) || file->state != ELIGIBLE)
         return true;

@@ -12,27 +12,41 @@ static Types__V1__Text no_appeal = {.nb = "Kan ikke påklages.", .nn = "Kan ikkj
 static Criterion purpose = {.id = "F", .lowest = 0, .highest = 6, .weight = 2};
 static Criterion transfer = {.id = "O", .lowest = 0, .highest = 6, .weight = 1, .tie_order = 1};
 static Criterion *criteria[] = {&purpose, &transfer};
-static CallDefinition call = {
-    .n_criteria = 2, .criteria = criteria, .max_disagreement = 1, .granularity_ore = 1000 * KR, .no_appeal = &no_appeal};
+static CallDefinition call = {.n_criteria = 2,
+                              .criteria = criteria,
+                              .max_disagreement = 1,
+                              .granularity_ore = 1000 * KR,
+                              .no_appeal = &no_appeal};
 
 static const struct interest everyone[] = {
-    {"first", false}, {"second", false}, {"third", false}, {"fourth", false}, {"head", false}, {"officer", false},
-    {"conflicted", true},
+    {"first", false}, {"second", false},  {"third", false},     {"fourth", false},
+    {"head", false},  {"officer", false}, {"conflicted", true},
 };
 
 static struct case_file a_case(enum case_state state)
 {
     return (struct case_file){
-        .known = true, .id = "a-1", .call_id = "c-1", .organisation_number = "974683520", .state = state,
-        .applied_ore = 400000 * KR, .checked_by = "", .recommended_by = "", .call = &call, .call_closed = true,
-        .interests = everyone, .n_interests = 7,
+        .known = true,
+        .id = "a-1",
+        .call_id = "c-1",
+        .organisation_number = "974683520",
+        .state = state,
+        .applied_ore = 400000 * KR,
+        .checked_by = "",
+        .recommended_by = "",
+        .call = &call,
+        .call_closed = true,
+        .interests = everyone,
+        .n_interests = 7,
         .readers = {{"first", ""}, {"second", ""}, {"", ""}},
     };
 }
 
 static const struct given_score both_scored[] = {
-    {"first", 1, "F", 5, "god"}, {"second", 2, "F", 4, "nokså god"},
-    {"first", 1, "O", 3, "noe"}, {"second", 2, "O", 3, "noe"},
+    {"first", 1, "F", 5, "god"},
+    {"second", 2, "F", 4, "nokså god"},
+    {"first", 1, "O", 3, "noe"},
+    {"second", 2, "O", 3, "noe"},
 };
 
 static struct case_file a_scored_case(void)
@@ -65,7 +79,7 @@ static char *too_long(struct message *message, size_t most)
     return text;
 }
 
-// ------------------------------------------------------------------------------------- impartiality
+// ------------------------------------------------------------------------------------ impartiality
 
 static DeclareInterest a_declaration(bool conflict)
 {
@@ -79,11 +93,11 @@ static DeclareInterest a_declaration(bool conflict)
 static void a_declaration_names_the_person_who_made_it(void **state)
 {
     (void)state;
-    struct message message = BY("new", READER);                           // given
+    struct message message = BY("new", READER);  // given
     struct case_file file = a_case(RECEIVED);
     DeclareInterest command = a_declaration(true);
-    assert_int_equal(OK, rule_declare(&message, &file, &command));        // when
-    const InterestDeclared *event =                                       // then
+    assert_int_equal(OK, rule_declare(&message, &file, &command));  // when
+    const InterestDeclared *event =                                 // then
         check_emitted(&message, 1, 0, &evaluation__v1__interest_declared__descriptor);
     assert_string_equal("new", event->person);
     assert_true(event->conflict);
@@ -106,7 +120,8 @@ static void a_ground_is_a_line(void **state)
     struct case_file file = a_case(RECEIVED);
     DeclareInterest command = a_declaration(true);
     command.ground = too_long(&message, LIMIT_LINE_BYTES);
-    check_refused(&message, rule_declare(&message, &file, &command), "ground of application a-1 is 501 bytes long");
+    check_refused(&message, rule_declare(&message, &file, &command),
+                  "ground of application a-1 is 501 bytes long");
 }
 
 static void a_conflict_can_not_be_taken_back(void **state)
@@ -153,7 +168,8 @@ static void an_unknown_application_is_refused(void **state)
     struct message message = BY("new", READER);
     struct case_file file = {.id = "a-9"};
     DeclareInterest command = a_declaration(false);
-    check_refused(&message, rule_declare(&message, &file, &command), "a-9 is not the id of a delivered application");
+    check_refused(&message, rule_declare(&message, &file, &command),
+                  "a-9 is not the id of a delivered application");
 }
 
 // Every rule but the declaration asks the same first; one of each kind stands for them all in this table.
@@ -210,11 +226,11 @@ static const struct {
     probe_f *probe;
     const char *what;
 } probes[] = {
-    {probe_admit, "can not be admitted"},   {probe_reject_late, "can not be rejected as late"},
-    {probe_check, "can not be checked"},    {probe_reject, "can not be rejected"},
-    {probe_assign, "can not be given"},     {probe_score, "can not be scored"},
+    {probe_admit, "can not be admitted"},     {probe_reject_late, "can not be rejected as late"},
+    {probe_check, "can not be checked"},      {probe_reject, "can not be rejected"},
+    {probe_assign, "can not be given"},       {probe_score, "can not be scored"},
     {probe_complete, "can not be completed"}, {probe_recommend, "can not be recommended"},
-    {probe_return, "can not be returned"},  {rule_see, NULL},
+    {probe_return, "can not be returned"},    {rule_see, NULL},
 };
 #define N_PROBES (sizeof probes / sizeof *probes)
 
@@ -260,7 +276,7 @@ static void what_allocation_has_decided_stays_as_it_is(void **state)
     }
 }
 
-// ------------------------------------------------------------------------------------- late applications
+// ------------------------------------------------------------------------------- late applications
 
 static void a_head_admits_a_late_application_with_a_reason(void **state)
 {
@@ -305,8 +321,8 @@ static void a_late_rejection_is_written_in_the_right_written_form(void **state)
     command.application_id = "a-1";
     command.reason = "eitt sekund for seint";
     assert_int_equal(OK, rule_reject_late(&message, &file, &command));
-    const ApplicationRejected *event =
-        check_emitted(&message, 1, 0, &evaluation__v1__application_rejected__descriptor);
+    const ApplicationRejected *event = check_emitted(&message, 1, 0,
+                                                     &evaluation__v1__application_rejected__descriptor);
     assert_int_equal(EVALUATION__V1__GROUND__LATE, event->ground);
     assert_string_equal("Kan ikkje klagast på.", event->no_appeal);
     assert_string_equal("", event->handler);
@@ -333,7 +349,7 @@ static void an_extension_for_all_does_not_heal_other_faults(void **state)
     assert_null(message.emitted);
 }
 
-// ------------------------------------------------------------------------------------- the formal check
+// -------------------------------------------------------------------------------- the formal check
 
 struct check {
     AnswerFormalCheck command;
@@ -363,8 +379,8 @@ static void a_check_passes_when_every_item_is_met(void **state)
     struct check check;
     all_met(&check);
     assert_int_equal(OK, rule_check(&message, &file, &check.command));
-    const FormalCheckAnswered *event =
-        check_emitted(&message, 1, 0, &evaluation__v1__formal_check_answered__descriptor);
+    const FormalCheckAnswered *event = check_emitted(&message, 1, 0,
+                                                     &evaluation__v1__formal_check_answered__descriptor);
     assert_true(event->passed);
     assert_int_equal(FORMAL_ITEMS, event->n_items);
 }
@@ -379,8 +395,8 @@ static void a_check_fails_when_one_item_is_not_met(void **state)
     check.items[2].answer = EVALUATION__V1__FORMAL_ITEM__ANSWER__NOT_MET;
     check.items[2].note = "drift";
     assert_int_equal(OK, rule_check(&message, &file, &check.command));
-    const FormalCheckAnswered *event =
-        check_emitted(&message, 1, 0, &evaluation__v1__formal_check_answered__descriptor);
+    const FormalCheckAnswered *event = check_emitted(&message, 1, 0,
+                                                     &evaluation__v1__formal_check_answered__descriptor);
     assert_false(event->passed);
 }
 
@@ -419,7 +435,8 @@ static void every_item_is_answered_once(void **state)
     struct message unanswered = BY("officer", CASE_OFFICER);
     all_met(&check);
     check.items[0].answer = EVALUATION__V1__FORMAL_ITEM__ANSWER__ANSWER_UNSPECIFIED;
-    check_refused(&unanswered, rule_check(&unanswered, &file, &check.command), "answer to ELIGIBLE_APPLICANT is missing");
+    check_refused(&unanswered, rule_check(&unanswered, &file, &check.command),
+                  "answer to ELIGIBLE_APPLICANT is missing");
 }
 
 static void what_is_not_met_needs_a_note(void **state)
@@ -449,8 +466,8 @@ static void another_than_who_checked_rejects(void **state)
     struct case_file file = a_wanting_case();
     Reject command = a_rejection();
     assert_int_equal(OK, rule_reject(&message, &file, &command));
-    const ApplicationRejected *event =
-        check_emitted(&message, 1, 0, &evaluation__v1__application_rejected__descriptor);
+    const ApplicationRejected *event = check_emitted(&message, 1, 0,
+                                                     &evaluation__v1__application_rejected__descriptor);
     assert_string_equal("officer", event->handler);
     assert_string_equal("Kan ikke påklages.", event->no_appeal);
 }
@@ -638,12 +655,12 @@ static CompleteEvaluation a_completion(void)
 static void the_total_weighs_the_mean_of_two_readers(void **state)
 {
     (void)state;
-    struct message message = BY("first", READER);                         // given F 5 and 4, weight 2; O 3 and 3, weight 1
+    struct message message = BY("first", READER);  // given F 5 and 4, weight 2; O 3 and 3, weight 1
     struct case_file file = a_scored_case();
     file.evaluation_version = 1;
     CompleteEvaluation command = a_completion();
-    assert_int_equal(OK, rule_complete(&message, &file, &command));       // when
-    const EvaluationCompleted *event =                                    // then
+    assert_int_equal(OK, rule_complete(&message, &file, &command));  // when
+    const EvaluationCompleted *event =                               // then
         check_emitted(&message, 1, 0, &evaluation__v1__evaluation_completed__descriptor);
     assert_int_equal(2, event->evaluation_version);
     assert_int_equal(2 * 450 + 300, event->total);
@@ -659,7 +676,7 @@ static void a_disagreement_is_settled_by_the_third_reader_alone(void **state)
     (void)state;
     struct given_score scores[6];
     memcpy(scores, both_scored, sizeof both_scored);
-    scores[1].value = 2;                                                   // given F 5 against 2
+    scores[1].value = 2;  // given F 5 against 2
     struct case_file file = a_scored_case();
     file.scores = scores;
     CompleteEvaluation command = a_completion();
@@ -672,12 +689,12 @@ static void a_disagreement_is_settled_by_the_third_reader_alone(void **state)
     file.readers[2].person = "third";
     check_refused(&unscored, rule_complete(&unscored, &file, &command), "a third reader must score it");
 
-    struct message message = BY("first", READER);                          // when the third has scored F, and O too
+    struct message message = BY("first", READER);  // when the third has scored F, and O too
     scores[4] = (struct given_score){"third", 3, "F", 4, "midt imellom"};
     scores[5] = (struct given_score){"third", 3, "O", 6, "teller ikke"};
     file.n_scores = 6;
     assert_int_equal(OK, rule_complete(&message, &file, &command));
-    const EvaluationCompleted *event =                                     // then only F is the third's
+    const EvaluationCompleted *event =  // then only F is the third's
         check_emitted(&message, 1, 0, &evaluation__v1__evaluation_completed__descriptor);
     assert_int_equal(2 * 400 + 300, event->total);
     assert_int_equal(3, event->results[0]->n_reasons);
@@ -727,7 +744,8 @@ static void both_readers_are_there_impartial_and_have_scored(void **state)
 
     struct message partial = BY("first", READER);
     file.readers[1].person = "conflicted";
-    check_refused(&partial, rule_complete(&partial, &file, &command), "reader conflicted declared a conflict");
+    check_refused(&partial, rule_complete(&partial, &file, &command),
+                  "reader conflicted declared a conflict");
 
     struct message unscored = BY("first", READER);
     file = a_scored_case();
@@ -743,9 +761,10 @@ static void completing_needs_its_notes(void **state)
     const struct {
         size_t field;
         const char *refusal;
-    } needed[] = {{offsetof(CompleteEvaluation, ordinary_operation_note), "ordinary_operation_note is missing"},
-                  {offsetof(CompleteEvaluation, earlier_project_note), "earlier_project_note is missing"},
-                  {offsetof(CompleteEvaluation, reason), "reason is missing"}};
+    } needed[] = {
+        {offsetof(CompleteEvaluation, ordinary_operation_note), "ordinary_operation_note is missing"},
+        {offsetof(CompleteEvaluation, earlier_project_note), "earlier_project_note is missing"},
+        {offsetof(CompleteEvaluation, reason), "reason is missing"}};
     for (int i = 0; i < 3; i++) {
         struct message message = BY("first", READER);
         CompleteEvaluation command = a_completion();
@@ -768,7 +787,7 @@ static void reasons_that_no_event_can_hold_are_refused(void **state)
     check_refused(&message, rule_complete(&message, &file, &command), "shorten some");
 }
 
-// ------------------------------------------------------------------------------------- recommending
+// ------------------------------------------------------------------------------------ recommending
 
 static Recommend a_recommendation(int64_t amount_ore)
 {
@@ -790,7 +809,8 @@ static void a_recommendation_names_its_versions(void **state)
     file.recommendation_version = 1;
     Recommend command = a_recommendation(300000 * KR);
     assert_int_equal(OK, rule_recommend(&message, &file, &command));
-    const RecommendationMade *event = check_emitted(&message, 1, 0, &evaluation__v1__recommendation_made__descriptor);
+    const RecommendationMade *event = check_emitted(&message, 1, 0,
+                                                    &evaluation__v1__recommendation_made__descriptor);
     assert_int_equal(2, event->recommendation_version);
     assert_int_equal(2, event->evaluation_version);
     assert_int_equal(400000 * KR, event->applied_ore);
@@ -879,7 +899,7 @@ static void who_recommended_can_not_return_it(void **state)
     check_refused(&silent, rule_return(&silent, &file, &command), "note is missing");
 }
 
-// ------------------------------------------------------------------------------------- others' events
+// ---------------------------------------------------------------------------------- others' events
 
 static void a_delivered_application_opens_one_case(void **state)
 {
@@ -917,7 +937,7 @@ static void a_withdrawn_application_is_closed_unless_it_is_over(void **state)
     assert_null(rejected.emitted);
 }
 
-// ------------------------------------------------------------------------------------- who sees what
+// ----------------------------------------------------------------------------------- who sees what
 
 static void an_auditor_sees_without_declaring(void **state)
 {
@@ -934,16 +954,16 @@ static void others_scores_are_hidden_until_ones_own_are_in(void **state)
     (void)state;
     struct case_file file = a_scored_case();
     struct message second = BY("second", READER);
-    assert_true(rule_sees_score(&second, &file, &file.scores[0]));   // all in: sees the first reader's
+    assert_true(rule_sees_score(&second, &file, &file.scores[0]));  // all in: sees the first reader's
 
-    file.n_scores = 3;                                              // the second has not scored O
+    file.n_scores = 3;  // the second has not scored O
     assert_false(rule_sees_score(&second, &file, &file.scores[0]));
-    assert_true(rule_sees_score(&second, &file, &file.scores[1]));   // own ones always
+    assert_true(rule_sees_score(&second, &file, &file.scores[1]));  // own ones always
 
     struct message head = BY("head", UNIT_HEAD);
-    assert_false(rule_sees_score(&head, &file, &file.scores[0]));    // who does not read sees none
+    assert_false(rule_sees_score(&head, &file, &file.scores[0]));  // who does not read sees none
     file.state = EVALUATED;
-    assert_true(rule_sees_score(&head, &file, &file.scores[0]));     // until it is complete
+    assert_true(rule_sees_score(&head, &file, &file.scores[0]));  // until it is complete
 }
 
 int main(void)

@@ -10,7 +10,7 @@ static const char *keep(struct message *message, const char *text)
     return arena_text(message->arena, text);
 }
 
-// ------------------------------------------------------------------------------------- loading a case
+// ---------------------------------------------------------------------------------- loading a case
 
 static status_t load_interests(struct message *message, struct case_file *file)
 {
@@ -33,8 +33,8 @@ static status_t load_readers(struct message *message, struct case_file *file)
     for (int i = 0; i < READER_PLACES; i++)
         file->readers[i] = (struct reader){.person = "", .reason = ""};
     for (int i = 0; status == OK && i < rows.count; i++)
-        file->readers[row_int(&rows, i, 0) - 1] =
-            (struct reader){.person = row_text(&rows, i, 1), .reason = row_text(&rows, i, 2)};
+        file->readers[row_int(&rows, i, 0) - 1] = (struct reader){.person = row_text(&rows, i, 1),
+                                                                  .reason = row_text(&rows, i, 2)};
     return status;
 }
 
@@ -61,8 +61,8 @@ static status_t load_call(struct message *message, ProtobufCBinaryData definitio
     if (!definition.data)
         return fail(message, POISON, "call %s of application %s was never heard of", file->call_id, file->id);
     void *call = NULL;
-    status_t status =
-        message_decode(message, &types__v1__call_definition__descriptor, definition.data, definition.len, &call);
+    status_t status = message_decode(message, &types__v1__call_definition__descriptor, definition.data,
+                                     definition.len, &call);
     file->call = call;
     return status;
 }
@@ -158,8 +158,8 @@ status_t store_case_closed(struct message *message, const void *body)
 status_t store_interest_declared(struct message *message, const void *body)
 {
     const InterestDeclared *event = body;
-    return RUN(message, declare_interest, NULL, TEXT(event->application_id), TEXT(event->person), BOOL(event->conflict),
-               TEXT(event->ground));
+    return RUN(message, declare_interest, NULL, TEXT(event->application_id), TEXT(event->person),
+               BOOL(event->conflict), TEXT(event->ground));
 }
 
 status_t store_late_admitted(struct message *message, const void *body)
@@ -182,8 +182,8 @@ status_t store_check_answered(struct message *message, const void *body)
 status_t store_rejected(struct message *message, const void *body)
 {
     const ApplicationRejected *event = body;
-    return RUN(message, reject_case, NULL, TEXT(event->application_id), INT(REJECTED), TEXT(message->actor->subject),
-               BOOL(event->ground == EVALUATION__V1__GROUND__LATE));
+    return RUN(message, reject_case, NULL, TEXT(event->application_id), INT(REJECTED),
+               TEXT(message->actor->subject), BOOL(event->ground == EVALUATION__V1__GROUND__LATE));
 }
 
 status_t store_reader_assigned(struct message *message, const void *body)
@@ -191,8 +191,9 @@ status_t store_reader_assigned(struct message *message, const void *body)
     const ReaderAssigned *event = body;
     status_t status = RUN(message, assign_reader, NULL, TEXT(event->application_id), INT(event->place),
                           TEXT(event->person), TEXT(event->reason));
-    return status == OK ? RUN(message, reopen_case, NULL, TEXT(event->application_id), INT(EVALUATED), INT(ELIGIBLE))
-                        : status;
+    return status == OK
+               ? RUN(message, reopen_case, NULL, TEXT(event->application_id), INT(EVALUATED), INT(ELIGIBLE))
+               : status;
 }
 
 status_t store_score_given(struct message *message, const void *body)
@@ -200,8 +201,9 @@ status_t store_score_given(struct message *message, const void *body)
     const ScoreGiven *event = body;
     status_t status = RUN(message, give_score, NULL, TEXT(event->application_id), TEXT(event->person),
                           TEXT(event->criterion), INT(event->place), INT(event->value), TEXT(event->reason));
-    return status == OK ? RUN(message, reopen_case, NULL, TEXT(event->application_id), INT(EVALUATED), INT(ELIGIBLE))
-                        : status;
+    return status == OK
+               ? RUN(message, reopen_case, NULL, TEXT(event->application_id), INT(EVALUATED), INT(ELIGIBLE))
+               : status;
 }
 
 status_t store_completed(struct message *message, const void *body)
@@ -225,12 +227,13 @@ status_t store_recommended(struct message *message, const void *body)
 status_t store_returned(struct message *message, const void *body)
 {
     const RecommendationReturned *event = body;
-    status_t status =
-        RUN(message, return_recommendation, NULL, TEXT(event->application_id), TEXT(message->actor->subject));
-    return status == OK ? RUN(message, set_returned, NULL, TEXT(event->application_id), INT(EVALUATED)) : status;
+    status_t status = RUN(message, return_recommendation, NULL, TEXT(event->application_id),
+                          TEXT(message->actor->subject));
+    return status == OK ? RUN(message, set_returned, NULL, TEXT(event->application_id), INT(EVALUATED))
+                        : status;
 }
 
-// ------------------------------------------------------------------------------------- others' events
+// ---------------------------------------------------------------------------------- others' events
 
 status_t store_hear_organisation(struct message *message, const void *body)
 {

@@ -1,10 +1,11 @@
-// Evaluation against a real PostgreSQL: one case from delivery to recommendation and back, constraints, two at once, replay.
+// Evaluation against a real PostgreSQL: one case from delivery to recommendation and back, constraints, two
+// at once, replay.
 #include "check/check.h"
 #include "evaluation.h"
 
 #include <string.h>
 
-#define KR INT64_C(100)
+#define KR       INT64_C(100)
 #define DEADLINE INT64_C(1718402400000000)
 
 static db_t *db;
@@ -33,7 +34,8 @@ static void hears(const void *event)
         fail_msg("not heard: %s", message.reason);
 }
 
-static status_t tries(db_t *on, const char *person, Bus__V1__Actor__Role role, const void *command, const char **ret_reason)
+static status_t tries(db_t *on, const char *person, Bus__V1__Actor__Role role, const void *command,
+                      const char **ret_reason)
 {
     struct message message = check_message(DEADLINE + 2, person, role, "");
     message.db = on;
@@ -250,12 +252,13 @@ static Recommend a_recommendation(void)
 static void a_case_goes_from_delivery_to_recommendation_and_back(void **state)
 {
     (void)state;
-    an_evaluated_case();                                                      // given
+    an_evaluated_case();  // given
     Recommend recommendation = a_recommendation();
     DOES("first", CASE_OFFICER, &recommendation);
     assert_int_equal(RECOMMENDED, sees("head", BUS__V1__ACTOR__ROLE__UNIT_HEAD)->state);
 
-    ReturnRecommendation back = EVALUATION__V1__RETURN_RECOMMENDATION__INIT;   // when it is returned and scored anew
+    ReturnRecommendation back =
+        EVALUATION__V1__RETURN_RECOMMENDATION__INIT;  // when it is returned and scored anew
     back.application_id = "a-1";
     back.note = "O er for høy";
     DOES("head", UNIT_HEAD, &back);
@@ -266,7 +269,7 @@ static void a_case_goes_from_delivery_to_recommendation_and_back(void **state)
     DOES("first", CASE_OFFICER, &completion);
     DOES("first", CASE_OFFICER, &recommendation);
 
-    Case *view = sees("auditor", BUS__V1__ACTOR__ROLE__AUDITOR);               // then it is recommended again
+    Case *view = sees("auditor", BUS__V1__ACTOR__ROLE__AUDITOR);  // then it is recommended again
     assert_int_equal(RECOMMENDED, view->state);
     assert_int_equal(4, view->n_scores);
     assert_int_equal(2, view->n_criteria);
@@ -324,7 +327,7 @@ static void a_late_case_becomes_timely_by_an_extension_for_all(void **state)
     timely.call_id = "c-1";
     hears(&timely);
 
-    REFUSED_TO("officer", CASE_OFFICER, &check, "call c-1 has not closed");   // it is open again
+    REFUSED_TO("officer", CASE_OFFICER, &check, "call c-1 has not closed");  // it is open again
     hears_closed(extended.deadline_at_us);
     DOES("officer", CASE_OFFICER, &check);
     check_replay(&evaluation_service, db);
@@ -347,8 +350,8 @@ static void a_rejection_is_by_another_and_in_the_municipalitys_written_form(void
     struct message message = check_message(DEADLINE + 9, "head", BUS__V1__ACTOR__ROLE__UNIT_HEAD, "");
     message.db = db;
     assert_int_equal(OK, check_command(&evaluation_service, &message, &reject));
-    const ApplicationRejected *event =
-        check_emitted(&message, 1, 0, &evaluation__v1__application_rejected__descriptor);
+    const ApplicationRejected *event = check_emitted(&message, 1, 0,
+                                                     &evaluation__v1__application_rejected__descriptor);
     assert_string_equal("Kan ikkje klagast på.", event->no_appeal);
     check_replay(&evaluation_service, db);
 }
@@ -368,13 +371,14 @@ static void the_database_itself_demands_four_eyes(void **state)
 
     ApplicationRejected rejected = EVALUATION__V1__APPLICATION_REJECTED__INIT;        // by who checked
     RecommendationReturned returned = EVALUATION__V1__RECOMMENDATION_RETURNED__INIT;  // by who recommended
-    ReaderAssigned assigned = EVALUATION__V1__READER_ASSIGNED__INIT;                  // the first reader as the second too
+    ReaderAssigned assigned = EVALUATION__V1__READER_ASSIGNED__INIT;  // the first reader as the second too
     rejected.application_id = returned.application_id = assigned.application_id = "a-1";
     assigned.place = 2;
     assigned.person = "first";
     const void *const bodies[] = {&rejected, &returned, &assigned};
     for (int i = 0; i < 3; i++) {
-        struct message message = check_message(DEADLINE + 9, wrong[i].actor, BUS__V1__ACTOR__ROLE__UNIT_HEAD, "");
+        struct message message = check_message(DEADLINE + 9, wrong[i].actor, BUS__V1__ACTOR__ROLE__UNIT_HEAD,
+                                               "");
         message.db = db;
         message.stream = "evaluation/case/a-1";
         const struct event_row *row = evaluation_service.events;
@@ -410,15 +414,19 @@ static void two_heads_at_once_are_decided_one_after_the_other(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_case_goes_from_delivery_to_recommendation_and_back, open_database, close_database),
-        cmocka_unit_test_setup_teardown(scores_stay_hidden_until_ones_own_are_in, open_database, close_database),
+        cmocka_unit_test_setup_teardown(a_case_goes_from_delivery_to_recommendation_and_back, open_database,
+                                        close_database),
+        cmocka_unit_test_setup_teardown(scores_stay_hidden_until_ones_own_are_in, open_database,
+                                        close_database),
         cmocka_unit_test_setup_teardown(a_conflict_found_later_blocks_and_demands_a_substitute, open_database,
                                         close_database),
-        cmocka_unit_test_setup_teardown(a_late_case_becomes_timely_by_an_extension_for_all, open_database, close_database),
-        cmocka_unit_test_setup_teardown(a_rejection_is_by_another_and_in_the_municipalitys_written_form, open_database,
+        cmocka_unit_test_setup_teardown(a_late_case_becomes_timely_by_an_extension_for_all, open_database,
                                         close_database),
+        cmocka_unit_test_setup_teardown(a_rejection_is_by_another_and_in_the_municipalitys_written_form,
+                                        open_database, close_database),
         cmocka_unit_test_setup_teardown(the_database_itself_demands_four_eyes, open_database, close_database),
-        cmocka_unit_test_setup_teardown(two_heads_at_once_are_decided_one_after_the_other, open_database, close_database),
+        cmocka_unit_test_setup_teardown(two_heads_at_once_are_decided_one_after_the_other, open_database,
+                                        close_database),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
