@@ -39,8 +39,10 @@ struct budget {
     size_t left;
 };
 
+// Nothing is still something: two allocations never share an address.
 static size_t rounded(size_t size)
 {
+    size = size > 0 ? size : 1;
     return (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
@@ -116,8 +118,7 @@ void *arena_alloc(arena_t *arena, size_t size)
     if (!fits(arena, size))
         out_of_memory("one message needs more than its limit", size);
 
-    // Nothing is still something: two allocations never share an address.
-    size_t taken = rounded(size > 0 ? size : 1);
+    size_t taken = rounded(size);
     if (taken > arena->newest->size - arena->newest->used)
         arena->newest = block_new(arena->newest, taken > BLOCK_BYTES ? taken : BLOCK_BYTES);
 
