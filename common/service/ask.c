@@ -1,7 +1,7 @@
 // ask: requests to other processes that a rule wanted, sent by the leader until they are answered.
 //
-// A request's id comes from its key, so it is the same request however often it is sent, and whoever is asked answers it
-// once. The answer is decided like a command, in the transaction that forgets the request.
+// A request's id comes from its key, so it is the same request however often it is sent, and whoever is asked
+// answers it once. The answer is decided like a command, in the transaction that forgets the request.
 #include "service/loop.h"
 
 #include "clock/clock.h"
@@ -17,7 +17,8 @@ void ask_turn(struct loop *loop)
     int64_t now_ms = clock_stopwatch_ms();
     struct rows rows;
 
-    if (!loop->service->answers || !loop_leads(loop) || (loop->asked_ms != 0 && now_ms - loop->asked_ms < LOOK_MS))
+    if (!loop->service->answers || !loop_leads(loop) ||
+        (loop->asked_ms != 0 && now_ms - loop->asked_ms < LOOK_MS))
         return;
     loop->asked_ms = now_ms;
     if (!loop_connected(loop) || RUN(message, loop_take_asked, &rows, INT(LIMIT_RESEND_MS)) != OK)
@@ -65,8 +66,8 @@ static status_t decide(struct loop *loop, struct message *message, const struct 
     answer.sender = row_text(rows, 0, 0);
     answer.correlation = row_text(rows, 0, 3);
     answer.rehearsal = loop->rehearsal;
-    status_t status = dispatch_answer(loop->service, &answer, answer.type, &request, incoming->reply, incoming->body,
-                                      incoming->body_size, harvest);
+    status_t status = dispatch_answer(loop->service, &answer, answer.type, &request, incoming->reply,
+                                      incoming->body, incoming->body_size, harvest);
     if (status != OK)
         fail(message, status, "%s", answer.reason);
     return status;

@@ -1,4 +1,5 @@
-// dispatch: from a message's type to its row, and from what the row's function emitted to numbered, applied events.
+// dispatch: from a message's type to its row, and from what the row's function emitted to numbered, applied
+// events.
 //
 // Everything here happens inside a transaction that the caller opened and will commit or roll back.
 #include "service/loop.h"
@@ -9,6 +10,8 @@
 
 #include <assert.h>
 #include <stdio.h>
+
+#define STREAM_ID_BYTES (LIMIT_LINE_BYTES - 100)  // with service and kind before it, it is still a line
 
 // ---------------------------------------------------------------------------------------------- rows
 
@@ -76,7 +79,8 @@ bool service_hears(const struct service *service, const char *type)
 
 static const char *role_name(int role)
 {
-    const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value(&bus__v1__actor__role__descriptor, role);
+    const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value(&bus__v1__actor__role__descriptor,
+                                                                           role);
     return value ? value->name : "an unknown role";
 }
 
@@ -104,7 +108,7 @@ static status_t check_role(struct message *message, const char *type, uint64_t r
                 role_list(message->arena, roles), message->actor->subject, role_name(role));
 }
 
-// ---------------------------------------------------------------------------------------------- what was emitted
+// ------------------------------------------------------------------------------------------ what was emitted
 
 // An emitted event while it is made ready.
 struct ready {
@@ -132,9 +136,10 @@ static const char *subject_of(const void *body, const char *id)
     return *call ? call : id;
 }
 
-// An event says everything: a part that is missing is a fault of whoever made it, and must not be met by a handler.
-static status_t decode_event(struct message *message, const ProtobufCMessageDescriptor *type, const uint8_t *data,
-                             size_t size, void *ret)
+// An event says everything: a part that is missing is a fault of whoever made it, and must not be met by a
+// handler.
+static status_t decode_event(struct message *message, const ProtobufCMessageDescriptor *type,
+                             const uint8_t *data, size_t size, void *ret)
 {
     const ProtobufCMessage *event;
 
@@ -144,15 +149,16 @@ static status_t decode_event(struct message *message, const ProtobufCMessageDesc
         const void *part = (const uint8_t *)event + field->offset;
         if (field->type == PROTOBUF_C_TYPE_MESSAGE && field->label == PROTOBUF_C_LABEL_NONE &&
             !(field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) && *(void *const *)part == NULL)
-            status = fail(message, POISON, "%s: %s is missing; an event has all its parts", type->name, field->name);
+            status = fail(message, POISON, "%s: %s is missing; an event has all its parts", type->name,
+                          field->name);
     }
     if (status == OK)
         *(const void **)ret = event;
     return status;
 }
 
-static status_t ready_one(const struct service *service, struct message *message, const struct emitted *emitted,
-                          struct ready *ret)
+static status_t ready_one(const struct service *service, struct message *message,
+                          const struct emitted *emitted, struct ready *ret)
 {
     const struct event_row *row = event_row_of(service, emitted->descriptor->name);
     assert(row && "a service emits only events of its table");
@@ -162,16 +168,19 @@ static status_t ready_one(const struct service *service, struct message *message
     if (status != OK)
         return status;
     const char *id = first_field(row->on, body);
-    if (!*id)
-        return fail(message, POISON, "%s was emitted without the id of its stream", row->on->name);
-    *ret = (struct ready){.row = row, .body = body, .id = uuid_new(message->arena, clock_real_us()),
+    if (!*id || strlen(id) > STREAM_ID_BYTES)
+        return fail(message, POISON, "%s: the id of its stream must have 1 to %d bytes", row->on->name,
+                    STREAM_ID_BYTES);
+    *ret = (struct ready){.row = row,
+                          .body = body,
+                          .id = uuid_new(message->arena, clock_real_us()),
                           .stream = arena_printf(message->arena, "%s/%s/%s", service->name, row->kind, id),
                           .subject = subject_of(body, id)};
     return OK;
 }
 
-// Take the next versions of all the streams at once. Their rows stay locked until the transaction ends, so versions are
-// given in the order of commits.
+// Take the next versions of all the streams at once. Their rows stay locked until the transaction ends, so
+// versions are given in the order of commits.
 static status_t number(struct message *message, struct ready readies[], int count)
 {
     const char **streams = arena_alloc(message->arena, sizeof *streams * (size_t)count);
@@ -190,8 +199,8 @@ static status_t number(struct message *message, struct ready readies[], int coun
 }
 
 // What an apply sees, now and whenever the log is replayed: the event, and nothing of how it came about.
-static status_t apply(const struct service *service, struct message *message, const Eventlog__V1__Event *event,
-                      const struct event_row *row, const void *body)
+static status_t apply(const struct service *service, struct message *message,
+                      const Eventlog__V1__Event *event, const struct event_row *row, const void *body)
 {
     if (!row->apply)
         return OK;
@@ -240,12 +249,14 @@ static status_t record(const struct service *service, struct message *message, c
     size_t size;
     uint8_t *bytes = message_encode(harvest->arena, &event, &size);
     if (size > LIMIT_EVENT_BYTES)
-        return fail(message, POISON, "%s of %zu bytes is over the limit of %d", event.type, size, LIMIT_EVENT_BYTES);
+        return fail(message, POISON, "%s of %zu bytes is over the limit of %d", event.type, size,
+                    LIMIT_EVENT_BYTES);
 
     struct made *made = arena_alloc(harvest->arena, sizeof *made);
     *made = (struct made){.id = arena_text(harvest->arena, ready->id),
                           .stream = arena_text(harvest->arena, ready->stream),
-                          .version = ready->version, .bytes = BYTES(bytes, size)};
+                          .version = ready->version,
+                          .bytes = BYTES(bytes, size)};
     *(harvest->last_made ? harvest->last_made : &harvest->made) = made;
     harvest->last_made = &made->next;
     harvest->made_count++;
@@ -289,7 +300,8 @@ static void take_asked(const struct service *service, struct message *message, s
     }
 }
 
-static status_t take(const struct service *service, struct message *message, status_t status, struct harvest *harvest)
+static status_t take(const struct service *service, struct message *message, status_t status,
+                     struct harvest *harvest)
 {
     if (status == OK)
         status = take_emitted(service, message, harvest);
@@ -298,15 +310,15 @@ static status_t take(const struct service *service, struct message *message, sta
     return status;
 }
 
-// ---------------------------------------------------------------------------------------------- the four ways in
+// ------------------------------------------------------------------------------------------ the four ways in
 
 struct harvest harvest_new(arena_t *arena)
 {
     return (struct harvest){.arena = arena};
 }
 
-status_t dispatch_command(const struct service *service, struct message *message, const uint8_t *body, size_t size,
-                          struct harvest *harvest)
+status_t dispatch_command(const struct service *service, struct message *message, const uint8_t *body,
+                          size_t size, struct harvest *harvest)
 {
     const struct command_row *row = service_command(service, message->type);
     if (!row)
@@ -321,7 +333,8 @@ status_t dispatch_command(const struct service *service, struct message *message
     return take(service, message, status, harvest);
 }
 
-status_t dispatch_query(const struct service *service, struct message *message, const uint8_t *body, size_t size)
+status_t dispatch_query(const struct service *service, struct message *message, const uint8_t *body,
+                        size_t size)
 {
     const struct query_row *row = query_row_of(service, message->type);
     if (!row)
@@ -338,8 +351,8 @@ status_t dispatch_query(const struct service *service, struct message *message, 
 }
 
 status_t dispatch_answer(const struct service *service, struct message *message, const char *type,
-                         const struct arg *request, const Bus__V1__Reply *reply, const uint8_t *body, size_t size,
-                         struct harvest *harvest)
+                         const struct arg *request, const Bus__V1__Reply *reply, const uint8_t *body,
+                         size_t size, struct harvest *harvest)
 {
     const struct answer_row *row = service->answers;
     while (row && row->on && strcmp(row->on->name, type) != 0)
@@ -400,16 +413,18 @@ status_t dispatch_applied(const struct service *service, struct message *message
     return status == OK ? apply(service, message, &event, row, body) : status;
 }
 
-// ---------------------------------------------------------------------------------------------- for tests of services
+// ------------------------------------------------------------------------------------- for tests of services
 
-status_t service_decide(const struct service *service, struct message *message, const uint8_t *body, size_t size)
+status_t service_decide(const struct service *service, struct message *message, const uint8_t *body,
+                        size_t size)
 {
     struct harvest harvest = harvest_new(message->arena);
     status_t status = dispatch_command(service, message, body, size, &harvest);
     return status == OK ? harvest_keep(message, &harvest) : status;
 }
 
-status_t service_hear(const struct service *service, struct message *message, const uint8_t *body, size_t size)
+status_t service_hear(const struct service *service, struct message *message, const uint8_t *body,
+                      size_t size)
 {
     struct harvest harvest = harvest_new(message->arena);
     actor_t actor = BUS__V1__ACTOR__INIT;
@@ -422,7 +437,8 @@ status_t service_hear(const struct service *service, struct message *message, co
     return status == OK ? harvest_keep(message, &harvest) : status;
 }
 
-status_t service_read(const struct service *service, struct message *message, const uint8_t *body, size_t size)
+status_t service_read(const struct service *service, struct message *message, const uint8_t *body,
+                      size_t size)
 {
     return dispatch_query(service, message, body, size);
 }

@@ -1,5 +1,5 @@
-// env: settings of a process. The environment is the only place they come from; what is missing is named, and the
-// process ends.
+// env: settings of a process. The environment is the only place they come from; what is missing is named, and
+// the process ends.
 #pragma once
 
 #include "arena/arena.h"
@@ -20,7 +20,8 @@ static inline const char *env_required(const char *name)
     return value;
 }
 
-// A database's address: from NAME, or from the file that NAME_FILE names (a secret; ends at the first line feed).
+// A database's address: from NAME, or from the file that NAME_FILE names (a secret; ends at the first line
+// feed).
 static inline const char *env_url(arena_t *arena, const char *name)
 {
     const char *value = getenv(name), *path = getenv(arena_printf(arena, "%s_FILE", name));

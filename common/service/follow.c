@@ -1,8 +1,9 @@
 // follow: the leader hears the event log, every position in order, each once.
 //
-// What the feed publishes is a hint and a short cut: entries are taken from it only when they continue where we stand, and
-// whatever is missing is read from the log. The cursor moves in the transaction that holds the effects, and its row is
-// locked and compared first, so that two processes that both believe to lead can not both hear.
+// What the feed publishes is a hint and a short cut: entries are taken from it only when they continue where
+// we stand, and whatever is missing is read from the log. The cursor moves in the transaction that holds the
+// effects, and its row is locked and compared first, so that two processes that both believe to lead can not
+// both hear.
 #include "service/loop.h"
 
 #include "clock/clock.h"
@@ -14,32 +15,32 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define READ_AGAIN_MS 5000     // a page that did not come is asked for again after this
-#define RETRY_MS 100           // an event that must be tried again, doubled with each try
-#define STORE_MS 1000          // how often the cursor is stored while nothing concerns us
-#define ALARM_MS 60000
-#define SHORT_MS 10000         // the feed may lag behind pages that came another way, but not for as long as this
-#define ROOT_BYTES 32
+#define READ_AGAIN_MS 5000  // a page that did not come is asked for again after this
+#define RETRY_MS      100   // an event that must be tried again, doubled with each try
+#define STORE_MS      1000  // how often the cursor is stored while nothing concerns us
+#define ALARM_MS      60000
+#define SHORT_MS      10000  // the feed may lag behind pages that came another way, but not for as long as this
+#define ROOT_BYTES    32
 
 struct follow {
     struct held *held;
-    bool loaded;               // what follows is known from the database
-    uint64_t position;         // heard up to here
-    uint64_t stored;           // the cursor in the database; behind position only by what does not concern us
+    bool loaded;        // what follows is known from the database
+    uint64_t position;  // heard up to here
+    uint64_t stored;    // the cursor in the database; behind position only by what does not concern us
     int64_t stored_ms;
-    char log_id[UUID_SIZE];    // of the log we have heard; "" none yet
-    uint64_t head;             // the highest head seen, with its root
+    char log_id[UUID_SIZE];  // of the log we have heard; "" none yet
+    uint64_t head;           // the highest head seen, with its root
     uint8_t root[ROOT_BYTES];
     size_t root_size;
-    bool halted;               // the log is not the one we have heard
-    int64_t short_ms;          // since when the feed tells of a shorter log; 0: it does not
+    bool halted;       // the log is not the one we have heard
+    int64_t short_ms;  // since when the feed tells of a shorter log; 0: it does not
     int64_t alarmed_ms;
-    char read_id[UUID_SIZE];   // the page asked for; "" none
+    char read_id[UUID_SIZE];  // the page asked for; "" none
     uint64_t read_after;
     int64_t read_ms;
-    uint64_t failing;          // the position that could not be handled
+    uint64_t failing;  // the position that could not be handled
     int tries;
-    int64_t again_ms;          // when it is tried again
+    int64_t again_ms;  // when it is tried again
 };
 
 struct follow *follow_new(const struct service *service)
@@ -110,24 +111,25 @@ static status_t handle(const struct service *service, struct message *message, u
     return status;
 }
 
-status_t follow_entry(const struct service *service, struct message *message, uint64_t position, const uint8_t *bytes,
-                      size_t size, struct harvest *harvest, bool replaying)
+status_t follow_entry(const struct service *service, struct message *message, uint64_t position,
+                      const uint8_t *bytes, size_t size, struct harvest *harvest, bool replaying)
 {
     Eventlog__V1__Event *event = NULL;
     status_t status = message_decode(message, &eventlog__v1__event__descriptor, bytes, size, &event);
     return status == OK ? handle(service, message, position, event, harvest, replaying) : status;
 }
 
-// ---------------------------------------------------------------------------------------------- one transaction
+// ------------------------------------------------------------------------------------------- one transaction
 
-// Does this event ask anything of us? Only its own words are looked at; a damaged one does, so that it is told.
+// Does this event ask anything of us? Only its own words are looked at; a damaged one does, so that it is
+// told.
 static bool concerns(const struct loop *loop, const Eventlog__V1__Entry *entry, arena_t *arena)
 {
     Eventlog__V1__Event *event = NULL;
     struct message message = message_new(arena);
 
-    if (loop->service->witness || message_decode(&message, &eventlog__v1__event__descriptor, entry->event.data,
-                                                 entry->event.len, &event) != OK)
+    if (loop->service->witness || message_decode(&message, &eventlog__v1__event__descriptor,
+                                                 entry->event.data, entry->event.len, &event) != OK)
         return true;
     return strcmp(event->source, loop->service->name) != 0 && service_hears(loop->service, event->type);
 }
@@ -141,8 +143,8 @@ static status_t hear_one(struct loop *loop, struct message *message, const Event
     arena_reset(loop->hand);
     struct message hand = message_new(loop->hand);
     hand.db = loop->db;
-    status_t status = message_decode(&hand, &eventlog__v1__event__descriptor, entry->event.data, entry->event.len,
-                                     &event);
+    status_t status = message_decode(&hand, &eventlog__v1__event__descriptor, entry->event.data,
+                                     entry->event.len, &event);
     if (status == OK) {
         const char *stuck = held_behind(follow->held, event->stream, event->subject);
         if (stuck)
@@ -186,7 +188,8 @@ static void moved(struct follow *follow, uint64_t position)
 }
 
 // Hear these entries, which continue where we stand, in one transaction.
-static status_t hear(struct loop *loop, Eventlog__V1__Entry *const entries[], size_t count, const char **ret_reason)
+static status_t hear(struct loop *loop, Eventlog__V1__Entry *const entries[], size_t count,
+                     const char **ret_reason)
 {
     struct message message = loop_message(loop);
     struct harvest harvest = harvest_new(loop->turn);
@@ -214,7 +217,7 @@ static status_t hear(struct loop *loop, Eventlog__V1__Entry *const entries[], si
     return status;
 }
 
-// ---------------------------------------------------------------------------------------------- what can not be heard
+// ------------------------------------------------------------------------------------- what can not be heard
 
 static status_t park_failed(struct loop *loop, struct message *message, const Eventlog__V1__Entry *entry,
                             const char *reason)
@@ -222,16 +225,19 @@ static status_t park_failed(struct loop *loop, struct message *message, const Ev
     Eventlog__V1__Event *event = NULL, unreadable = EVENTLOG__V1__EVENT__INIT;
     struct message own = loop_message(loop);
 
-    if (message_decode(&own, &eventlog__v1__event__descriptor, entry->event.data, entry->event.len, &event) != OK) {
-        unreadable.stream = arena_printf(loop->turn, "log/position/%llu", (unsigned long long)entry->position);
+    if (message_decode(&own, &eventlog__v1__event__descriptor, entry->event.data, entry->event.len, &event) !=
+        OK) {
+        unreadable.stream = arena_printf(loop->turn, "log/position/%llu",
+                                         (unsigned long long)entry->position);
         unreadable.subject = unreadable.stream;
         event = &unreadable;
     }
-    status_t status = park_open(message, uuid_new(loop->turn, clock_real_us()), SERVICE__V1__INCIDENT__KIND__HEARD,
-                                event->stream, event->subject, entry->position, event->type, reason);
+    status_t status = park_open(message, uuid_new(loop->turn, clock_real_us()),
+                                SERVICE__V1__INCIDENT__KIND__HEARD, event->stream, event->subject,
+                                entry->position, event->type, reason);
     if (status == OK)
-        status = park_behind(message, loop->follow->held, event->stream, entry->position, event, entry->event.data,
-                             entry->event.len);
+        status = park_behind(message, loop->follow->held, event->stream, entry->position, event,
+                             entry->event.data, entry->event.len);
     return status;
 }
 
@@ -280,7 +286,8 @@ static bool hear_alone(struct loop *loop, Eventlog__V1__Entry *entry)
         return give_up(loop, entry, reason) == OK;
     else
         follow->again_ms = clock_stopwatch_ms() + ((int64_t)RETRY_MS << follow->tries);
-    log_warn("an event must be tried again", "position", log_number((int64_t)entry->position), "reason", reason, NULL);
+    log_warn("an event must be tried again", "position", log_number((int64_t)entry->position), "reason",
+             reason, NULL);
     return false;
 }
 
@@ -346,7 +353,7 @@ static bool gapless(Eventlog__V1__Entry *const entries[], size_t count)
     return true;
 }
 
-// ---------------------------------------------------------------------------------------------- the log's head
+// -------------------------------------------------------------------------------------------- the log's head
 
 static bool too_short(struct follow *follow, const Eventlog__V1__Head *head)
 {
@@ -380,11 +387,12 @@ static void see_head(struct loop *loop, const Eventlog__V1__Head *head)
 
     follow->halted = wrong != NULL;
     if (wrong && (follow->alarmed_ms == 0 || now_ms - follow->alarmed_ms > ALARM_MS)) {
-        log_alarm(wrong, "position", log_number((int64_t)head->position), "seen", log_number((int64_t)follow->head),
-                  "log", head->log_id, NULL);
+        log_alarm(wrong, "position", log_number((int64_t)head->position), "seen",
+                  log_number((int64_t)follow->head), "log", head->log_id, NULL);
         follow->alarmed_ms = now_ms;
     }
-    if (wrong || head->position < follow->head || head->root.len != ROOT_BYTES || strlen(head->log_id) != UUID_SIZE - 1)
+    if (wrong || head->position < follow->head || head->root.len != ROOT_BYTES ||
+        strlen(head->log_id) != UUID_SIZE - 1)
         return;
     memcpy(follow->log_id, head->log_id, UUID_SIZE);
     memcpy(follow->root, head->root.data, ROOT_BYTES);
@@ -432,8 +440,8 @@ static void ask_page(struct loop *loop, uint64_t after)
     memcpy(follow->read_id, uuid_new(loop->turn, clock_real_us()), UUID_SIZE);
     follow->read_after = after;
     follow->read_ms = clock_stopwatch_ms();
-    bus_ask(loop->bus, "eventlog", follow->read_id, eventlog__v1__read__descriptor.name, NULL, follow->read_id,
-            LIMIT_TIMEOUT_MS, body, size);
+    bus_ask(loop->bus, "eventlog", follow->read_id, eventlog__v1__read__descriptor.name, NULL,
+            follow->read_id, LIMIT_TIMEOUT_MS, body, size);
 }
 
 static void take_page(struct loop *loop, const Eventlog__V1__Page *page)
@@ -462,7 +470,8 @@ bool follow_reply(struct loop *loop, const struct incoming *incoming)
         follow->again_ms = clock_stopwatch_ms() + LIMIT_RETRY_MS;
         return true;
     }
-    if (message_decode(&message, &eventlog__v1__page__descriptor, incoming->body, incoming->body_size, &page) != OK)
+    if (message_decode(&message, &eventlog__v1__page__descriptor, incoming->body, incoming->body_size,
+                       &page) != OK)
         log_alarm("the event log's page can not be read", "reason", message.reason, NULL);
     else if (may_hear(loop))
         take_page(loop, page);

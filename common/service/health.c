@@ -1,7 +1,7 @@
 // health: is the instance of this name well? Asked by whoever watches the process, from a process of its own.
 //
-// An instance reports every two seconds into its database, so a fresh report says that its loop turns and that its
-// database takes writes; what it tells in the report says whether it hears the broker and the feed.
+// An instance reports every two seconds into its database, so a fresh report says that its loop turns and
+// that its database takes writes; what it tells in the report says whether it hears the broker and the feed.
 #include "service/loop.h"
 
 #include "service/env.h"
@@ -29,7 +29,9 @@ int health_main(const struct service *service)
     static const struct sql *const list[] = {&sql_loop_find_instance, NULL};
     static const struct sql *const *const lists[] = {list, NULL};
     arena_t *arena = arena_new(LIMIT_ARENA_BYTES);
-    struct db_config config = {.url = env_url(arena, "DATABASE_URL"), .schema = service->name, .statements = lists,
+    struct db_config config = {.url = env_url(arena, "DATABASE_URL"),
+                               .schema = service->name,
+                               .statements = lists,
                                .application_name = "health"};
     struct message message = message_new(arena);
     struct rows rows;

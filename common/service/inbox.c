@@ -1,8 +1,8 @@
 // inbox: what has arrived becomes one transaction, and after its COMMIT the answers.
 //
-// A command's id and what was answered to it are kept for ever: whoever asks again gets the same answer, whichever
-// instance is asked and whatever died in between. When one command of a batch spoils the transaction, the batch is
-// rolled back and taken one by one, so that nobody suffers for another's message.
+// A command's id and what was answered to it are kept for ever: whoever asks again gets the same answer,
+// whichever instance is asked and whatever died in between. When one command of a batch spoils the
+// transaction, the batch is rolled back and taken one by one, so that nobody suffers for another's message.
 #include "service/loop.h"
 
 #include "clock/clock.h"
@@ -28,13 +28,14 @@ static void settle(struct work *work, Bus__V1__Reply__Status status, const char 
 static void log_work(const struct work *work)
 {
     const Bus__V1__Request *request = work->request;
-    const ProtobufCEnumValue *outcome =
-        protobuf_c_enum_descriptor_get_value(&bus__v1__reply__status__descriptor, (int)work->status);
-    void (*level)(const char *what, ...) = work->status == BUS__V1__REPLY__STATUS__POISON ? log_alarm : log_info;
+    const ProtobufCEnumValue *outcome = protobuf_c_enum_descriptor_get_value(
+        &bus__v1__reply__status__descriptor, (int)work->status);
+    void (*level)(const char *what, ...) = work->status == BUS__V1__REPLY__STATUS__POISON ? log_alarm
+                                                                                          : log_info;
 
     level(work->timer ? "timer" : "message", "type", request->type, "id", request->id, "subject",
-          request->actor->subject, "cause", *request->correlation ? request->correlation : request->id, "outcome",
-          outcome->name, "reason", work->reason, "again", work->known ? "yes" : "no", "ms",
+          request->actor->subject, "cause", *request->correlation ? request->correlation : request->id,
+          "outcome", outcome->name, "reason", work->reason, "again", work->known ? "yes" : "no", "ms",
           log_number(clock_stopwatch_ms() - work->began_ms), NULL);
 }
 
@@ -45,12 +46,13 @@ static void give(struct loop *loop, const struct work *work)
     if (work->timer)
         return;
     // A stored answer has only the name of its type, and the bus needs no more.
-    ProtobufCMessageDescriptor type = {.magic = PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC, .name = work->answer_type};
+    ProtobufCMessageDescriptor type = {.magic = PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+                                       .name = work->answer_type};
     bus_reply(loop->bus, work->request->ticket, work->request->id, work->status, work->reason,
               *work->answer_type ? &type : NULL, work->answer.bytes, work->answer.size);
 }
 
-// ---------------------------------------------------------------------------------------------- before the database
+// --------------------------------------------------------------------------------------- before the database
 
 static struct arg digest_of(arena_t *arena, const struct work *work)
 {
@@ -82,8 +84,9 @@ static void check(const struct loop *loop, struct work *work)
         settle(work, BUS__V1__REPLY__STATUS__REFUSED, "actor: nobody may speak as the clock");
     else if (request->rehearsal != loop->rehearsal)
         settle(work, BUS__V1__REPLY__STATUS__REFUSED,
-               loop->rehearsal ? "rehearsal: this service belongs to a rehearsal, and the request is a real one"
-                               : "rehearsal: this service is a real one, and the request comes from a rehearsal");
+               loop->rehearsal
+                   ? "rehearsal: this service belongs to a rehearsal, and the request is a real one"
+                   : "rehearsal: this service is a real one, and the request comes from a rehearsal");
 }
 
 static void find_repeats(struct work works[], int count)
@@ -109,7 +112,7 @@ static const char *used_before(arena_t *arena, const char *id)
     return arena_printf(arena, "id: %s was used before with another type, actor or body; take a new id", id);
 }
 
-// ---------------------------------------------------------------------------------------------- one transaction
+// ------------------------------------------------------------------------------------------- one transaction
 
 static void know(struct loop *loop, struct work *work, const struct rows *rows, int row)
 {
@@ -171,7 +174,8 @@ static void keep_answer(struct loop *loop, struct work *work, const struct messa
                             message->answer_size, ANSWER_BYTES));
     } else if (message->answer_descriptor) {
         work->answer_type = message->answer_descriptor->name;
-        work->answer = BYTES(arena_copy(loop->turn, message->answer, message->answer_size), message->answer_size);
+        work->answer = BYTES(arena_copy(loop->turn, message->answer, message->answer_size),
+                             message->answer_size);
     }
 }
 
@@ -222,9 +226,10 @@ static status_t keep_answers(struct message *message, const struct work works[],
     }
     if (n == 0)
         return OK;
-    return RUN(message, loop_keep_answers, NULL, db_text_array(message, ids, n), db_bytes_array(message, digests, n),
-               db_int_array(message, statuses, n), db_text_array(message, reasons, n),
-               db_text_array(message, types, n), db_bytes_array(message, answers, n));
+    return RUN(message, loop_keep_answers, NULL, db_text_array(message, ids, n),
+               db_bytes_array(message, digests, n), db_int_array(message, statuses, n),
+               db_text_array(message, reasons, n), db_text_array(message, types, n),
+               db_bytes_array(message, answers, n));
 }
 
 static status_t decide_all(struct loop *loop, struct work works[], int count, struct harvest *harvest)
@@ -236,7 +241,8 @@ static status_t decide_all(struct loop *loop, struct work works[], int count, st
     return status;
 }
 
-// Take these works through one transaction. When it fails they are as open as before, and *ret_reason says why.
+// Take these works through one transaction. When it fails they are as open as before, and *ret_reason says
+// why.
 static status_t attempt(struct loop *loop, struct work works[], int count, const char **ret_reason)
 {
     struct message message = loop_message(loop);
@@ -311,7 +317,8 @@ static void alone(struct loop *loop, struct work *work)
 static void repeat(struct loop *loop, struct work *work)
 {
     const struct work *same = work->same;
-    bool remembered = same->status == BUS__V1__REPLY__STATUS__OK || same->status == BUS__V1__REPLY__STATUS__REFUSED;
+    bool remembered = same->status == BUS__V1__REPLY__STATUS__OK ||
+                      same->status == BUS__V1__REPLY__STATUS__REFUSED;
 
     work->known = true;
     if (work->status != BUS__V1__REPLY__STATUS__UNSPECIFIED)
@@ -323,7 +330,8 @@ static void repeat(struct loop *loop, struct work *work)
     } else if (remembered) {
         settle(work, BUS__V1__REPLY__STATUS__REFUSED, used_before(loop->turn, work->request->id));
     } else {
-        settle(work, BUS__V1__REPLY__STATUS__UNAVAILABLE, "another request with this id is under way; ask again");
+        settle(work, BUS__V1__REPLY__STATUS__UNAVAILABLE,
+               "another request with this id is under way; ask again");
     }
 }
 

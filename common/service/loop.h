@@ -53,13 +53,13 @@ struct work {
     const Bus__V1__Request *request;
     const uint8_t *body;
     size_t body_size;
-    bool timer;                     // made by ourselves: nothing to answer, nothing to remember
+    bool timer;  // made by ourselves: nothing to answer, nothing to remember
     struct arg digest;
     const struct work *same;        // an earlier work of this turn with the same id
     bool known;                     // answered before: what stands below is the stored answer
     Bus__V1__Reply__Status status;  // UNSPECIFIED: not decided
     const char *reason;
-    const char *answer_type;        // "" when there is no body
+    const char *answer_type;  // "" when there is no body
     struct arg answer;
     int64_t began_ms;
 };
@@ -75,15 +75,15 @@ struct loop {
     bool rehearsal;
     bus_t *bus;
     db_t *db;
-    arena_t *turn;            // what came in during this turn, and what will go out
-    arena_t *hand;            // the one message in hand
+    arena_t *turn;  // what came in during this turn, and what will go out
+    arena_t *hand;  // the one message in hand
     struct relay *relay;
-    struct follow *follow;    // NULL for services that hear nothing
+    struct follow *follow;  // NULL for services that hear nothing
     struct timers *timers;
     int64_t started_ms;
     int64_t ticked_ms;
     int64_t reported_ms;
-    int64_t down_until_ms;    // the database is away: not tried before this
+    int64_t down_until_ms;  // the database is away: not tried before this
     int down_tries;
     int64_t asked_ms;         // requests to others were looked for then; 0: look now
     int64_t leading_backend;  // the server process in which we hold the lease; 0: we do not
@@ -95,7 +95,8 @@ struct loop {
 // A message for the loop's own statements: on the turn's arena and our connection.
 struct message loop_message(const struct loop *loop);
 
-// Is the database there? Connects when it is time to try again. Ends the process when a statement cannot be prepared.
+// Is the database there? Connects when it is time to try again. Ends the process when a statement cannot be
+// prepared.
 bool loop_connected(struct loop *loop);
 
 // Do we hear events and fire timers?
@@ -104,22 +105,23 @@ static inline bool loop_leads(const struct loop *loop)
     return loop->leading_backend != 0;
 }
 
-// Something went wrong in the database: is it still the server process that holds our lease? Forgets the lease if not.
-// True: the connection is whole and was never lost, so what failed is to blame itself.
+// Something went wrong in the database: is it still the server process that holds our lease? Forgets the
+// lease if not. True: the connection is whole and was never lost, so what failed is to blame itself.
 bool loop_same_connection(struct loop *loop);
 
 // ---- dispatch.c
 
 struct harvest harvest_new(arena_t *arena);
 
-// Decide a command: role, decode, decide, and everything it emitted and asked numbered, applied and put into the
-// harvest. Never RETRY or POISON with something in the harvest that shall be kept: the caller rolls back.
-status_t dispatch_command(const struct service *service, struct message *message, const uint8_t *body, size_t size,
-                          struct harvest *harvest);
-status_t dispatch_query(const struct service *service, struct message *message, const uint8_t *body, size_t size);
+// Decide a command: role, decode, decide, and everything it emitted and asked numbered, applied and put into
+// the harvest. Never RETRY or POISON with something in the harvest that shall be kept: the caller rolls back.
+status_t dispatch_command(const struct service *service, struct message *message, const uint8_t *body,
+                          size_t size, struct harvest *harvest);
+status_t dispatch_query(const struct service *service, struct message *message, const uint8_t *body,
+                        size_t size);
 status_t dispatch_answer(const struct service *service, struct message *message, const char *type,
-                         const struct arg *request, const Bus__V1__Reply *reply, const uint8_t *body, size_t size,
-                         struct harvest *harvest);
+                         const struct arg *request, const Bus__V1__Reply *reply, const uint8_t *body,
+                         size_t size, struct harvest *harvest);
 
 // Another's event: hear, then react (unless replaying).
 status_t dispatch_heard(const struct service *service, struct message *message, const actor_t *actor,
@@ -150,8 +152,8 @@ status_t harvest_keep(struct message *message, const struct harvest *harvest);
 
 // Is this the answer to one of our Appends? Then it is dealt with.
 bool relay_reply(struct loop *loop, const struct incoming *incoming);
-// What is due: events held back, what others left behind (the leader), acknowledged rows to drop. Returns in how many
-// milliseconds something will be due.
+// What is due: events held back, what others left behind (the leader), acknowledged rows to drop. Returns in
+// how many milliseconds something will be due.
 int relay_turn(struct loop *loop);
 // Are all Appends answered, and all acknowledged rows dropped?
 bool relay_idle(const struct loop *loop);
@@ -168,14 +170,15 @@ void follow_destroy(struct follow **follow_p);
 void follow_lead(struct loop *loop);  // the lease is new: read the cursor
 void follow_feed(struct loop *loop, const struct incoming *incoming);
 bool follow_reply(struct loop *loop, const struct incoming *incoming);
-// Ask for what is missing, and again when it did not come. Returns in how many milliseconds something will be due.
+// Ask for what is missing, and again when it did not come. Returns in how many milliseconds something will be
+// due.
 int follow_turn(struct loop *loop);
 // What operators let go on is tried again.
 void follow_redrive(struct loop *loop);
 
 // Handle one entry inside the caller's transaction. replaying: apply own events, hear others', never react.
-status_t follow_entry(const struct service *service, struct message *message, uint64_t position, const uint8_t *bytes,
-                      size_t size, struct harvest *harvest, bool replaying);
+status_t follow_entry(const struct service *service, struct message *message, uint64_t position,
+                      const uint8_t *bytes, size_t size, struct harvest *harvest, bool replaying);
 
 // What stands still: streams and subjects behind an incident.
 struct held;
@@ -188,8 +191,8 @@ void held_add(struct held *held, const char *stream, const char *subject, const 
 
 status_t park_load(struct message *message, struct held *held);
 // Put an event behind its incident, or open one for it.
-status_t park_behind(struct message *message, struct held *held, const char *incident_stream, uint64_t position,
-                     const Eventlog__V1__Event *event, const uint8_t *bytes, size_t size);
+status_t park_behind(struct message *message, struct held *held, const char *incident_stream,
+                     uint64_t position, const Eventlog__V1__Event *event, const uint8_t *bytes, size_t size);
 status_t park_open(struct message *message, const char *id, int kind, const char *stream, const char *subject,
                    uint64_t position, const char *type, const char *reason);
 // What operators let go on is tried again (the leader). held is NULL for services that hear nothing.

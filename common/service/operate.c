@@ -1,4 +1,5 @@
-// operate: service.v1, which every service obeys besides its own contract. How it is, what stands still, and going on.
+// operate: service.v1, which every service obeys besides its own contract. How it is, what stands still, and
+// going on.
 #include "service/loop.h"
 
 #include "clock/clock.h"
@@ -7,8 +8,8 @@
 #include "service_v1.pb-c.h"
 
 #define STATUS_INCIDENTS 100
-#define LIST_INCIDENTS 1000
-#define WHY_BYTES 500
+#define LIST_INCIDENTS   1000
+#define WHY_BYTES        500
 
 // ---------------------------------------------------------------------------------------------- reading
 
@@ -30,7 +31,8 @@ static Service__V1__Incident *incident_of(struct message *message, const struct 
     return incident;
 }
 
-static status_t load_incidents(struct message *message, int limit, Service__V1__Incident ***ret, size_t *ret_count)
+static status_t load_incidents(struct message *message, int limit, Service__V1__Incident ***ret,
+                               size_t *ret_count)
 {
     struct rows rows;
 
@@ -68,7 +70,8 @@ static status_t load_instances(struct message *message, Service__V1__Status *sta
     status_t status = RUN0(message, loop_list_instances, &rows);
     if (status != OK)
         return status;
-    status_of->instances = arena_alloc(message->arena, sizeof *status_of->instances * (size_t)(rows.count + 1));
+    status_of->instances = arena_alloc(message->arena,
+                                       sizeof *status_of->instances * (size_t)(rows.count + 1));
     status_of->n_instances = (size_t)rows.count;
     for (int row = 0; row < rows.count; row++) {
         status_of->instances[row] = instance_of(message, &rows, row);
@@ -164,8 +167,9 @@ void operate_report(struct loop *loop)
     status_t status = RUN(message, loop_report, NULL, TEXT(loop->instance), TEXT(loop->service->name),
                           TEXT(loop->service->rule_set), BOOL(loop->rehearsal), BOOL(loop_leads(loop)),
                           BOOL(bus_broker_alive(loop->bus)), BOOL(bus_feed_alive(loop->bus)),
-                          INT((int64_t)loop->commands), INT((int64_t)loop->queries), INT((int64_t)loop->batches),
-                          INT((int64_t)loop->head), INT(clock_stopwatch_ms() - loop->started_ms));
+                          INT((int64_t)loop->commands), INT((int64_t)loop->queries),
+                          INT((int64_t)loop->batches), INT((int64_t)loop->head),
+                          INT(clock_stopwatch_ms() - loop->started_ms));
     if (status != OK)
         log_warn("how this instance is doing could not be reported", "reason", message->reason, NULL);
 }

@@ -1,9 +1,10 @@
 // outbox: own events on their way to the event log.
 //
-// Events are stored with the tables they changed, in one transaction; only after its COMMIT they are sent, and a row
-// leaves the outbox when the log has acknowledged it. Whoever made an event sends it once at once. What then stays
-// unacknowledged (a full window, a lost answer, a killed instance, a log that was away) is sent by the leader,
-// who looks for rows of some age. Sending twice is harmless: the log acknowledges a repeat.
+// Events are stored with the tables they changed, in one transaction; only after its COMMIT they are sent,
+// and a row leaves the outbox when the log has acknowledged it. Whoever made an event sends it once at once.
+// What then stays unacknowledged (a full window, a lost answer, a killed instance, a log that was away) is
+// sent by the leader, who looks for rows of some age. Sending twice is harmless: the log acknowledges a
+// repeat.
 #include "service/loop.h"
 
 #include "clock/clock.h"
@@ -16,20 +17,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define APPENDS_UNDER_WAY 64      // more are left for the leader
-#define HELD_TRIES 5              // after 20, 40, 80, 160 and 320 ms; then left for the leader
-#define HELD_MS 20
-#define HELD_EVENTS 500
-#define ACKED_EVENTS 4096         // acknowledged rows that wait to be dropped
-#define ACKED_MS 200              // and for how long, when no transaction comes by
-#define BYTES_OF_EVENT 8          // what framing adds to one event in an Append
+#define APPENDS_UNDER_WAY 64  // more are left for the leader
+#define HELD_TRIES        5   // after 20, 40, 80, 160 and 320 ms; then left for the leader
+#define HELD_MS           20
+#define HELD_EVENTS       500
+#define ACKED_EVENTS      4096  // acknowledged rows that wait to be dropped
+#define ACKED_MS          200   // and for how long, when no transaction comes by
+#define BYTES_OF_EVENT    8     // what framing adds to one event in an Append
 
 // An Append that is not answered yet.
 struct append {
     char id[UUID_SIZE];
     int64_t sent_ms;
-    bool sweep;                   // of what was left behind
-    int tries;                    // of held back events
+    bool sweep;  // of what was left behind
+    int tries;   // of held back events
     int count;
     struct append *next;
     char events[][UUID_SIZE];
@@ -39,16 +40,16 @@ struct relay {
     struct append *appends;
     int under_way;
     bool sweeping;
-    bool swept_full;              // the last sweep found as much as it may take: look again at once
+    bool swept_full;  // the last sweep found as much as it may take: look again at once
     int64_t swept_ms;
-    char (*acked)[UUID_SIZE];     // acknowledged, still in the outbox
+    char (*acked)[UUID_SIZE];  // acknowledged, still in the outbox
     int acked_count;
-    int dropping;                 // of those, how many the transaction under way drops
-    int64_t acked_ms;             // since when
-    char (*held)[UUID_SIZE];      // held back: to be sent again
+    int dropping;             // of those, how many the transaction under way drops
+    int64_t acked_ms;         // since when
+    char (*held)[UUID_SIZE];  // held back: to be sent again
     int held_count;
     int held_tries;
-    int64_t held_ms;              // when
+    int64_t held_ms;  // when
 };
 
 struct relay *relay_new(void)
@@ -83,7 +84,7 @@ static void uuid_set(char to[UUID_SIZE], const char *from)
     memcpy(to, from, UUID_SIZE);
 }
 
-// ---------------------------------------------------------------------------------------------- within a transaction
+// -------------------------------------------------------------------------------------- within a transaction
 
 static status_t keep_events(struct message *message, const struct harvest *harvest)
 {
@@ -162,15 +163,18 @@ status_t outbox_keep(struct loop *loop, struct message *message, const struct ha
 // ---------------------------------------------------------------------------------------------- sending
 
 // Send these as one Append and remember that it is under way.
-static void send_append(struct loop *loop, const char *const ids[], const struct arg bytes[], int count, bool sweep,
-                        int tries)
+static void send_append(struct loop *loop, const char *const ids[], const struct arg bytes[], int count,
+                        bool sweep, int tries)
 {
     struct relay *relay = loop->relay;
     struct append *append = calloc(1, sizeof *append + sizeof append->events[0] * (size_t)count);
     Eventlog__V1__Append body = EVENTLOG__V1__APPEND__INIT;
 
     assert(append && count > 0 && count <= LIMIT_APPEND_EVENTS);
-    *append = (struct append){.sent_ms = clock_stopwatch_ms(), .sweep = sweep, .tries = tries, .count = count,
+    *append = (struct append){.sent_ms = clock_stopwatch_ms(),
+                              .sweep = sweep,
+                              .tries = tries,
+                              .count = count,
                               .next = relay->appends};
     body.n_events = (size_t)count;
     body.events = arena_alloc(loop->turn, sizeof *body.events * (size_t)count);
@@ -203,8 +207,8 @@ static int fitting(const struct arg bytes[], int count)
     return n;
 }
 
-static void send_all(struct loop *loop, const char *const ids[], const struct arg bytes[], int count, bool sweep,
-                     int tries)
+static void send_all(struct loop *loop, const char *const ids[], const struct arg bytes[], int count,
+                     bool sweep, int tries)
 {
     while (count > 0 && loop->relay->under_way < APPENDS_UNDER_WAY) {
         int n = fitting(bytes, count);
@@ -244,7 +248,7 @@ static void send_rows(struct loop *loop, const struct rows *rows, bool sweep, in
     send_all(loop, ids, bytes, rows->count, sweep, tries);
 }
 
-// ---------------------------------------------------------------------------------------------- answers of the log
+// ---------------------------------------------------------------------------------------- answers of the log
 
 static void acked(struct relay *relay, const char *id)
 {
@@ -277,12 +281,14 @@ static status_t open_unsent(struct loop *loop, struct message *message, const ch
     ProtobufCBinaryData bytes = row_bytes(&rows, 0, 1);
     status = message_decode(message, &eventlog__v1__event__descriptor, bytes.data, bytes.len, &event);
     if (status == OK)
-        status = park_open(message, uuid_new(loop->turn, clock_real_us()), SERVICE__V1__INCIDENT__KIND__UNSENT,
-                           event->stream, event->subject, 0, event->type, reason);
+        status = park_open(message, uuid_new(loop->turn, clock_real_us()),
+                           SERVICE__V1__INCIDENT__KIND__UNSENT, event->stream, event->subject, 0, event->type,
+                           reason);
     return status;
 }
 
-// The log will never take this event. Its row stays, with the reason, until an operator has mended what is wrong.
+// The log will never take this event. Its row stays, with the reason, until an operator has mended what is
+// wrong.
 static void refused(struct loop *loop, const char *id, const char *reason)
 {
     struct message message = loop_message(loop);
@@ -308,7 +314,8 @@ static void appended(struct loop *loop, const struct append *append, const struc
 
     if (incoming->reply->status != BUS__V1__REPLY__STATUS__OK) {
         loop->relay->swept_full = false;
-        log_warn("the event log did not take an append", "id", append->id, "reason", incoming->reply->reason, NULL);
+        log_warn("the event log did not take an append", "id", append->id, "reason", incoming->reply->reason,
+                 NULL);
         return;  // for the leader
     }
     status_t status = message_decode(&message, &eventlog__v1__appended__descriptor, incoming->body,

@@ -1,5 +1,5 @@
-// park: what could not be handled stands still, with all that follows it in its stream and its case, until an operator
-// lets it go on. Everything else goes on meanwhile.
+// park: what could not be handled stands still, with all that follows it in its stream and its case, until an
+// operator lets it go on. Everything else goes on meanwhile.
 #include "service/loop.h"
 
 #include "log/log.h"
@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-// ---------------------------------------------------------------------------------------------- what stands still
+// ----------------------------------------------------------------------------------------- what stands still
 
 struct held_one {
     char *stream;
@@ -71,8 +71,8 @@ void held_add(struct held *held, const char *stream, const char *subject, const 
             return;
     held->ones = realloc(held->ones, sizeof *held->ones * (size_t)(held->count + 1));
     assert(held->ones);
-    held->ones[held->count++] =
-        (struct held_one){.stream = copy(stream), .subject = copy(subject), .incident = copy(incident_stream)};
+    held->ones[held->count++] = (struct held_one){
+        .stream = copy(stream), .subject = copy(subject), .incident = copy(incident_stream)};
 }
 
 // ---------------------------------------------------------------------------------------------- parking
@@ -90,8 +90,8 @@ status_t park_load(struct message *message, struct held *held)
     return OK;
 }
 
-status_t park_behind(struct message *message, struct held *held, const char *incident_stream, uint64_t position,
-                     const Eventlog__V1__Event *event, const uint8_t *bytes, size_t size)
+status_t park_behind(struct message *message, struct held *held, const char *incident_stream,
+                     uint64_t position, const Eventlog__V1__Event *event, const uint8_t *bytes, size_t size)
 {
     status_t status = RUN(message, loop_park, NULL, INT((int64_t)position), TEXT(incident_stream),
                           TEXT(event->stream), TEXT(event->subject), BYTES(bytes, size));
@@ -129,14 +129,16 @@ static status_t next_parked(struct loop *loop, struct message *message, const st
     arena_reset(loop->hand);
     struct message hand = message_new(loop->hand);
     hand.db = loop->db;
-    status = follow_entry(loop->service, &hand, (uint64_t)row_int(&rows, 0, 0), bytes.data, bytes.len, harvest, false);
+    status = follow_entry(loop->service, &hand, (uint64_t)row_int(&rows, 0, 0), bytes.data, bytes.len,
+                          harvest, false);
     if (status != OK)
         return fail(message, status, "%s", hand.reason);
     return RUN(message, loop_unpark, NULL, INT(row_int(&rows, 0, 0)));
 }
 
 // The first of the parked events, in a transaction of its own.
-static status_t redrive_one(struct loop *loop, const struct redriven *incident, bool *ret_more, const char **ret_reason)
+static status_t redrive_one(struct loop *loop, const struct redriven *incident, bool *ret_more,
+                            const char **ret_reason)
 {
     struct message message = loop_message(loop);
     struct harvest harvest = harvest_new(loop->turn);
@@ -208,7 +210,8 @@ void park_redrive(struct loop *loop, struct held *held)
     if (RUN0(&message, loop_load_redriven, &rows) != OK)
         return;
     for (int row = 0; row < rows.count; row++) {
-        struct redriven incident = {.id = row_text(&rows, row, 0), .kind = (int)row_int(&rows, row, 1),
+        struct redriven incident = {.id = row_text(&rows, row, 0),
+                                    .kind = (int)row_int(&rows, row, 1),
                                     .stream = row_text(&rows, row, 2)};
         go_on(loop, &incident);
     }

@@ -1,8 +1,8 @@
 // replay: a service's tables, rebuilt from the event log alone into a schema of their own.
 //
-// Own events are applied by the very functions that applied them when they were made, others' are heard in log order, and
-// nothing is decided again. What could not be heard is parked, as it was then, so that one poisoned case does not keep
-// an auditor from all others.
+// Own events are applied by the very functions that applied them when they were made, others' are heard in
+// log order, and nothing is decided again. What could not be heard is parked, as it was then, so that one
+// poisoned case does not keep an auditor from all others.
 #include "service/loop.h"
 
 #include "clock/clock.h"
@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CHUNK 1000       // events in one transaction
+#define CHUNK       1000  // events in one transaction
 #define PROGRESS_MS 1000
 #define PATIENCE_MS 30000
 
@@ -23,21 +23,22 @@ struct replay {
     const struct service *service;
     bus_t *bus;
     db_t *db;
-    arena_t *page;       // one page of the log
-    arena_t *hand;       // one event
+    arena_t *page;  // one page of the log
+    arena_t *hand;  // one event
     struct held *held;
     uint64_t position;
-    uint64_t until;      // 0: the head
-    int64_t until_us;    // 0: no instant
+    uint64_t until;    // 0: the head
+    int64_t until_us;  // 0: no instant
     uint64_t head;
-    uint64_t events;     // that concerned the service
+    uint64_t events;  // that concerned the service
     uint64_t parked;
     int64_t told_ms;
 };
 
 // ---------------------------------------------------------------------------------------------- entries
 
-static status_t one(struct replay *replay, const Eventlog__V1__Entry *entry, bool *ret_parked, const char **ret_reason)
+static status_t one(struct replay *replay, const Eventlog__V1__Entry *entry, bool *ret_parked,
+                    const char **ret_reason)
 {
     Eventlog__V1__Event *event = NULL;
     struct harvest harvest = harvest_new(replay->hand);
@@ -45,13 +46,13 @@ static status_t one(struct replay *replay, const Eventlog__V1__Entry *entry, boo
     arena_reset(replay->hand);
     struct message message = message_new(replay->hand);
     message.db = replay->db;
-    status_t status = message_decode(&message, &eventlog__v1__event__descriptor, entry->event.data, entry->event.len,
-                                     &event);
+    status_t status = message_decode(&message, &eventlog__v1__event__descriptor, entry->event.data,
+                                     entry->event.len, &event);
     bool own = status == OK && strcmp(event->source, replay->service->name) == 0;
     *ret_parked = status == OK && !own && held_behind(replay->held, event->stream, event->subject);
     if (status == OK && !*ret_parked && (own || service_hears(replay->service, event->type))) {
-        status = follow_entry(replay->service, &message, entry->position, entry->event.data, entry->event.len, &harvest,
-                              true);
+        status = follow_entry(replay->service, &message, entry->position, entry->event.data, entry->event.len,
+                              &harvest, true);
         replay->events++;
     }
     if (status != OK)
@@ -86,15 +87,17 @@ static status_t chunk(struct replay *replay, Eventlog__V1__Entry *const entries[
     return status;
 }
 
-// An own event that can not be applied again is a fault; another's that can not be heard is parked with its case.
+// An own event that can not be applied again is a fault; another's that can not be heard is parked with its
+// case.
 static status_t alone(struct replay *replay, Eventlog__V1__Entry *entry, const char **ret_reason)
 {
     Eventlog__V1__Event *event = NULL;
     struct message message = message_new(replay->page);
 
     status_t status = chunk(replay, &entry, 1, ret_reason);
-    if (status == OK || message_decode(&message, &eventlog__v1__event__descriptor, entry->event.data,
-                                       entry->event.len, &event) != OK ||
+    if (status == OK ||
+        message_decode(&message, &eventlog__v1__event__descriptor, entry->event.data, entry->event.len,
+                       &event) != OK ||
         strcmp(event->source, replay->service->name) == 0)
         return status;
     log_warn("an event can not be heard and is parked with its case", "position",
@@ -105,7 +108,8 @@ static status_t alone(struct replay *replay, Eventlog__V1__Entry *entry, const c
     return OK;
 }
 
-static status_t take(struct replay *replay, Eventlog__V1__Entry *const entries[], size_t count, const char **ret_reason)
+static status_t take(struct replay *replay, Eventlog__V1__Entry *const entries[], size_t count,
+                     const char **ret_reason)
 {
     status_t status = chunk(replay, entries, count, ret_reason);
     if (status == OK || count == 1)
@@ -118,7 +122,8 @@ static status_t take(struct replay *replay, Eventlog__V1__Entry *const entries[]
 
 // ---------------------------------------------------------------------------------------------- pages
 
-static bool read_page(struct replay *replay, uint64_t after, const Eventlog__V1__Page **ret, const char **ret_reason)
+static bool read_page(struct replay *replay, uint64_t after, const Eventlog__V1__Page **ret,
+                      const char **ret_reason)
 {
     Eventlog__V1__Read read = EVENTLOG__V1__READ__INIT;
     struct message message = message_new(replay->page);
@@ -137,8 +142,8 @@ static bool read_page(struct replay *replay, uint64_t after, const Eventlog__V1_
         *ret_reason = incoming.reply->reason;
         return false;
     }
-    bool read_well = message_decode(&message, &eventlog__v1__page__descriptor, incoming.body, incoming.body_size,
-                                    ret) == OK;
+    bool read_well = message_decode(&message, &eventlog__v1__page__descriptor, incoming.body,
+                                    incoming.body_size, ret) == OK;
     if (!read_well)
         *ret_reason = message.reason;
     return read_well;
@@ -180,8 +185,8 @@ static bool pages(struct replay *replay, const char **ret_reason)
         if (count == 0)
             return true;
         if (take(replay, page->entries, count, ret_reason) != OK) {
-            log_alarm("an event can not be replayed", "position", log_number((int64_t)replay->position + 1), "reason",
-                      *ret_reason, NULL);
+            log_alarm("an event can not be replayed", "position", log_number((int64_t)replay->position + 1),
+                      "reason", *ret_reason, NULL);
             return false;
         }
         tell(replay, false);
@@ -194,7 +199,8 @@ static bool schema_exists(const char *url, const char *into, struct message *mes
 {
     static const struct sql *const list[] = {&sql_loop_schema_exists, NULL};
     static const struct sql *const *const lists[] = {list, NULL};
-    struct db_config config = {.url = url, .schema = "public", .statements = lists, .application_name = "replay"};
+    struct db_config config = {
+        .url = url, .schema = "public", .statements = lists, .application_name = "replay"};
     struct rows rows = {0};
 
     message->db = db_new(&config);
@@ -207,7 +213,8 @@ static bool schema_exists(const char *url, const char *into, struct message *mes
     return status != OK;
 }
 
-static status_t make_schema(const struct service *service, const char *url, const char *into, struct message *message)
+static status_t make_schema(const struct service *service, const char *url, const char *into,
+                            struct message *message)
 {
     struct service_sql sql = service_sql(service);
     struct db_config config = {.url = url, .schema = into, .application_name = "replay"};
@@ -234,7 +241,8 @@ static bool parse_until(struct replay *replay, const char *until)
 static int run(struct replay *replay, const char *url, const char *into)
 {
     struct service_sql sql = service_sql(replay->service);
-    struct db_config config = {.url = url, .schema = into, .statements = sql.statements, .application_name = "replay"};
+    struct db_config config = {
+        .url = url, .schema = into, .statements = sql.statements, .application_name = "replay"};
     struct bus_config bus = bus_config_from_env(replay->service->name);
     struct message message = message_new(replay->page);
     const char *reason = "";
@@ -259,11 +267,15 @@ static int run(struct replay *replay, const char *url, const char *into)
 
 int replay_main(const struct service *service, const char *into, const char *until)
 {
-    struct replay replay = {.service = service, .page = arena_new(LIMIT_ARENA_BYTES),
-                            .hand = arena_new(LIMIT_ARENA_BYTES), .held = held_new()};
+    struct replay replay = {.service = service,
+                            .page = arena_new(LIMIT_ARENA_BYTES),
+                            .hand = arena_new(LIMIT_ARENA_BYTES),
+                            .held = held_new()};
 
     if (!parse_until(&replay, until)) {
-        fprintf(stderr, "UNTIL must be a position from 1 or an instant such as 2024-06-14T22:00:00Z, not %s\n", until);
+        fprintf(stderr,
+                "UNTIL must be a position from 1 or an instant such as 2024-06-14T22:00:00Z, not %s\n",
+                until);
         return 2;
     }
     int code = run(&replay, env_url(replay.hand, "MIGRATE_URL"), into);

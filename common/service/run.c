@@ -12,15 +12,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TURN_BYTES (4 * LIMIT_ARENA_BYTES)     // what all messages of a turn may take together
-#define GATHER_BYTES (LIMIT_ARENA_BYTES / 16)  // what may have come in when we begin to work
-#define OTHERS 32                              // replies and feed messages in one turn
-#define TICK_MS 1000
-#define REPORT_MS 2000
-#define DOWN_MS 200                            // between tries to reach the database, doubled up to
-#define DOWN_MAX_MS 2000
-#define STOP_MS 2000                           // how long acknowledgements are waited for when stopping
-#define STOP_LEAST_MS 300                      // and how long for requests that were already on their way
+#define TURN_BYTES    (4 * LIMIT_ARENA_BYTES)   // what all messages of a turn may take together
+#define GATHER_BYTES  (LIMIT_ARENA_BYTES / 16)  // what may have come in when we begin to work
+#define OTHERS        32                        // replies and feed messages in one turn
+#define TICK_MS       1000
+#define REPORT_MS     2000
+#define DOWN_MS       200  // between tries to reach the database, doubled up to
+#define DOWN_MAX_MS   2000
+#define STOP_MS       2000  // how long acknowledgements are waited for when stopping
+#define STOP_LEAST_MS 300   // and how long for requests that were already on their way
 
 // What came in during one turn.
 struct gathered {
@@ -44,7 +44,7 @@ const char *instance_name(void)
     return gethostname(host, sizeof host - 1) == 0 && *host ? host : "unnamed";
 }
 
-// ---------------------------------------------------------------------------------------------- the loop's handle
+// ----------------------------------------------------------------------------------------- the loop's handle
 
 struct message loop_message(const struct loop *loop)
 {
@@ -58,13 +58,21 @@ static struct loop *loop_new(const struct service *service)
     struct loop *loop = calloc(1, sizeof *loop);
     arena_t *turn = arena_new(TURN_BYTES);
     struct service_sql sql = service_sql(service);
-    struct db_config config = {.url = env_url(turn, "DATABASE_URL"), .schema = service->name,
-                               .statements = sql.statements, .application_name = service->name};
+    struct db_config config = {.url = env_url(turn, "DATABASE_URL"),
+                               .schema = service->name,
+                               .statements = sql.statements,
+                               .application_name = service->name};
 
     assert(loop);
-    *loop = (struct loop){.service = service, .instance = instance_name(), .rehearsal = env_rehearsal(),
-                          .db = db_new(&config), .turn = turn, .hand = arena_new(LIMIT_ARENA_BYTES),
-                          .relay = relay_new(), .follow = follow_new(service), .timers = timers_new(),
+    *loop = (struct loop){.service = service,
+                          .instance = instance_name(),
+                          .rehearsal = env_rehearsal(),
+                          .db = db_new(&config),
+                          .turn = turn,
+                          .hand = arena_new(LIMIT_ARENA_BYTES),
+                          .relay = relay_new(),
+                          .follow = follow_new(service),
+                          .timers = timers_new(),
                           .started_ms = clock_stopwatch_ms()};
     return loop;
 }
@@ -125,7 +133,7 @@ bool loop_same_connection(struct loop *loop)
     return same;
 }
 
-// ---------------------------------------------------------------------------------------------- once a second
+// --------------------------------------------------------------------------------------------- once a second
 
 // Take the lease, or keep it: it is a lock of our server process, and lost with it.
 static void lease(struct loop *loop)
@@ -152,7 +160,8 @@ static void tick(struct loop *loop)
 {
     int64_t now_ms = clock_stopwatch_ms();
 
-    if (loop->stopping || (loop->ticked_ms != 0 && now_ms - loop->ticked_ms < TICK_MS) || !loop_connected(loop))
+    if (loop->stopping || (loop->ticked_ms != 0 && now_ms - loop->ticked_ms < TICK_MS) ||
+        !loop_connected(loop))
         return;
     loop->ticked_ms = now_ms;
     lease(loop);
@@ -177,7 +186,8 @@ static bool room(const struct loop *loop, const struct gathered *gathered)
 
 static void sort(struct loop *loop, struct gathered *gathered, const struct incoming *incoming)
 {
-    struct work work = {.request = incoming->request, .body = incoming->body, .body_size = incoming->body_size};
+    struct work work = {
+        .request = incoming->request, .body = incoming->body, .body_size = incoming->body_size};
 
     switch (incoming->kind) {
     case INCOMING_REQUEST:
@@ -290,15 +300,15 @@ static int serve(const struct service *service)
     return 0;
 }
 
-// ---------------------------------------------------------------------------------------------- other options
+// --------------------------------------------------------------------------------------------- other options
 
 static int migrate(const struct service *service)
 {
     const char *role = getenv("DATABASE_ROLE");
     struct service_sql sql = service_sql(service);
     arena_t *arena = arena_new(LIMIT_ARENA_BYTES);
-    struct db_config config = {.url = env_url(arena, "MIGRATE_URL"), .schema = service->name,
-                               .application_name = service->name};
+    struct db_config config = {
+        .url = env_url(arena, "MIGRATE_URL"), .schema = service->name, .application_name = service->name};
     struct message message = message_new(arena);
 
     message.db = db_new(&config);
@@ -306,8 +316,8 @@ static int migrate(const struct service *service)
     if (status == OK)
         log_info("the schema is up to date", "schema", service->name, NULL);
     else
-        log_alarm("the schema could not be brought up to date", "schema", service->name, "reason", message.reason,
-                  NULL);
+        log_alarm("the schema could not be brought up to date", "schema", service->name, "reason",
+                  message.reason, NULL);
     db_destroy(&message.db);
     arena_destroy(&arena);
     return status == OK ? 0 : 1;
@@ -319,7 +329,8 @@ static int help(const struct service *service, FILE *to, int code)
             "usage: tildel-%s                        serve until SIGTERM\n"
             "       tildel-%s --migrate              bring the schema up to date as its owner\n"
             "       tildel-%s --health               exit 0 when this instance is well, 3 when it is not\n"
-            "       tildel-%s --replay INTO [UNTIL]  rebuild the tables from the log into schema INTO, up to the\n"
+            "       tildel-%s --replay INTO [UNTIL]  rebuild the tables from the log into schema INTO, up to "
+            "the\n"
             "                                        position or instant (ISO 8601) UNTIL\n"
             "       tildel-%s --describe             the messages it speaks, as JSON\n"
             "\n"

@@ -1,5 +1,5 @@
-// The loop of all services, against a real PostgreSQL, with a service of our own that counts. The bus is not there: what the
-// loop says to it is caught by the linker (--wrap) and looked at here.
+// The loop of all services, against a real PostgreSQL, with a service of our own that counts. The bus is not
+// there: what the loop says to it is caught by the linker (--wrap) and looked at here.
 //
 // The service speaks what is in the contract anyway: it is told to count by bus.v1.Ready, has counted by
 // bus.v1.Peers.Worker, hears bus.v1.Peers.Queue of another service, and is due by bus.v1.Disconnect.
@@ -22,62 +22,79 @@
 // What went wrong is shown by comparing.
 #define assert_well(status, message) assert_string_equal((status) == OK ? "" : (message)->reason, "")
 
-#define AT_US INT64_C(1718402400000000)
-#define REFUSED_CREDIT 12
-#define POISON_CREDIT 13
-#define RETRY_CREDIT 14
-#define CUT_CREDIT 15     // the database's connection is cut, once
-#define ASKING_CREDIT 77
-#define DUE_TOTAL 1000
+#define AT_US                        INT64_C(1718402400000000)
+#define REFUSED_CREDIT               12
+#define POISON_CREDIT                13
+#define RETRY_CREDIT                 14
+#define CUT_CREDIT                   15  // the database's connection is cut, once
+#define ASKING_CREDIT                77
+#define DUE_TOTAL                    1000
 
-// ---------------------------------------------------------------------------------------------- a service that counts
+// ------------------------------------------------------------------------------------- a service that counts
 
 static const struct migration trial_migrations[] = {
-    {1, "CREATE TABLE counter (id text PRIMARY KEY, total bigint NOT NULL, version bigint NOT NULL, at_us bigint NOT NULL);"
+    {1, "CREATE TABLE counter (id text PRIMARY KEY, total bigint NOT NULL, version bigint NOT NULL, at_us "
+        "bigint NOT NULL);"
         "CREATE TABLE heard_queue (position bigint PRIMARY KEY, name text NOT NULL, waiting bigint NOT NULL);"
         "CREATE TABLE view_all (position bigint PRIMARY KEY, type text NOT NULL)"},
     {0, NULL},
 };
 
-static const struct sql sql_load_total = {.name = "load_total", .params = 1,
+static const struct sql sql_load_total = {
+    .name = "load_total",
+    .params = 1,
     .text = "SELECT coalesce((SELECT total FROM counter WHERE id = $1 FOR UPDATE), 0)"};
-static const struct sql sql_count = {.name = "count", .params = 4,
+static const struct sql sql_count = {
+    .name = "count",
+    .params = 4,
     .text = "INSERT INTO counter (id, total, version, at_us) VALUES ($1, $2::bigint, $3::bigint, $4::bigint)"
-            "    ON CONFLICT (id) DO UPDATE SET total = counter.total + excluded.total, version = excluded.version,"
+            "    ON CONFLICT (id) DO UPDATE SET total = counter.total + excluded.total, version = "
+            "excluded.version,"
             "                                   at_us = excluded.at_us"};
-static const struct sql sql_hear_queue = {.name = "hear_queue", .params = 3,
+static const struct sql sql_hear_queue = {
+    .name = "hear_queue",
+    .params = 3,
     .text = "INSERT INTO heard_queue (position, name, waiting) VALUES ($1::bigint, $2, $3::bigint)"};
-static const struct sql sql_view = {.name = "view", .params = 2,
-    .text = "INSERT INTO view_all (position, type) VALUES ($1::bigint, $2)"};
-static const struct sql sql_due = {.name = "due", .params = 1,
-    .text = "SELECT id FROM counter WHERE total >= 1000 AND $1::bigint > at_us"};
-static const struct sql sql_cut = {.name = "cut", .params = 0, .text = "SELECT pg_terminate_backend(pg_backend_pid())"};
-static const struct sql sql_number = {.name = "number", .params = 0,
+static const struct sql sql_view = {
+    .name = "view", .params = 2, .text = "INSERT INTO view_all (position, type) VALUES ($1::bigint, $2)"};
+static const struct sql sql_due = {
+    .name = "due", .params = 1, .text = "SELECT id FROM counter WHERE total >= 1000 AND $1::bigint > at_us"};
+static const struct sql sql_cut = {
+    .name = "cut", .params = 0, .text = "SELECT pg_terminate_backend(pg_backend_pid())"};
+static const struct sql sql_number = {
+    .name = "number",
+    .params = 0,
     .text = "SELECT (SELECT count(*) FROM counter), (SELECT coalesce(sum(total), 0) FROM counter),"
             "       (SELECT count(*) FROM loop_answered), (SELECT count(*) FROM loop_outbox),"
             "       (SELECT count(*) FROM heard_queue), (SELECT count(*) FROM loop_parked),"
             "       (SELECT count(*) FROM loop_incident), (SELECT count(*) FROM loop_asked),"
             "       (SELECT position FROM loop_cursor), (SELECT coalesce(max(version), 0) FROM loop_stream),"
             "       (SELECT count(*) FROM view_all)"};
-static const struct sql sql_tables = {.name = "tables", .params = 0,
+static const struct sql sql_tables = {
+    .name = "tables",
+    .params = 0,
     .text = "SELECT (SELECT string_agg(c::text, ' ' ORDER BY id) FROM counter c),"
             "       (SELECT string_agg(q::text, ' ' ORDER BY position) FROM heard_queue q)"};
-static const struct sql sql_outbox = {.name = "outbox", .params = 0,
+static const struct sql sql_outbox = {
+    .name = "outbox",
+    .params = 0,
     .text = "SELECT id, bytes FROM loop_outbox ORDER BY made_at, stream, version"};
-static const struct sql sql_age = {.name = "age", .params = 0,
-    .text = "UPDATE loop_outbox SET made_at = made_at - interval '1 minute'"};
-static const struct sql sql_ask_now = {.name = "ask_now", .params = 0,
-    .text = "UPDATE loop_asked SET next_try_at = clock_timestamp()"};
-static const struct sql sql_steal_cursor = {.name = "steal_cursor", .params = 0,
-    .text = "UPDATE loop_cursor SET position = position + 1"};
-static const struct sql sql_drop = {.name = "drop", .params = 0,
+static const struct sql sql_age = {
+    .name = "age", .params = 0, .text = "UPDATE loop_outbox SET made_at = made_at - interval '1 minute'"};
+static const struct sql sql_ask_now = {
+    .name = "ask_now", .params = 0, .text = "UPDATE loop_asked SET next_try_at = clock_timestamp()"};
+static const struct sql sql_steal_cursor = {
+    .name = "steal_cursor", .params = 0, .text = "UPDATE loop_cursor SET position = position + 1"};
+static const struct sql sql_drop = {
+    .name = "drop",
+    .params = 0,
     .text = "DO $$ BEGIN EXECUTE format('DROP SCHEMA %I CASCADE', current_schema()); END $$"};
 static const struct sql *const trial_statements[] = {
-    &sql_load_total, &sql_count, &sql_hear_queue, &sql_view, &sql_due, &sql_cut, &sql_number, &sql_tables, &sql_outbox,
-    &sql_age, &sql_ask_now, &sql_steal_cursor, &sql_drop, NULL};
+    &sql_load_total, &sql_count,  &sql_hear_queue, &sql_view,    &sql_due,          &sql_cut,  &sql_number,
+    &sql_tables,     &sql_outbox, &sql_age,        &sql_ask_now, &sql_steal_cursor, &sql_drop, NULL};
 
-static int cuts;        // how often the connection may still be cut
-static bool mended;     // what made counting 13 impossible has been mended
+static int cuts;     // how often the connection may still be cut
+static bool mended;  // what made counting 13 impossible has been mended
 
 static void emit_counted(struct message *message, const char *id, uint32_t credit)
 {
@@ -132,7 +149,8 @@ static status_t on_counted(struct message *message, const void *body)
 static status_t hear_queue(struct message *message, const void *body)
 {
     const Bus__V1__Peers__Queue *event = body;
-    return RUN(message, hear_queue, NULL, INT((int64_t)message->position), TEXT(event->service), INT(event->waiting));
+    return RUN(message, hear_queue, NULL, INT((int64_t)message->position), TEXT(event->service),
+               INT(event->waiting));
 }
 
 static status_t on_queue(struct message *message, const void *body)
@@ -150,8 +168,8 @@ static status_t witness(struct message *message, const void *body)
     return RUN(message, view, NULL, INT((int64_t)message->position), TEXT(message->type));
 }
 
-static status_t on_moved(struct message *message, const void *request, const Bus__V1__Reply *reply, const uint8_t *body,
-                         size_t body_size)
+static status_t on_moved(struct message *message, const void *request, const Bus__V1__Reply *reply,
+                         const uint8_t *body, size_t body_size)
 {
     const Bus__V1__MoveCalendar *moved = request;
     (void)body;
@@ -208,12 +226,19 @@ static const struct timer_row timers[] = {
     {&bus__v1__disconnect__descriptor, &sql_due},
     {NULL, NULL},
 };
-static const struct service trial = {
-    .name = "trial", .rule_set = "1", .commands = commands, .events = events, .heard = heard, .witness = witness,
-    .queries = queries, .answers = answers, .timers = timers, .statements = trial_statements,
-    .migrations = trial_migrations};
+static const struct service trial = {.name = "trial",
+                                     .rule_set = "1",
+                                     .commands = commands,
+                                     .events = events,
+                                     .heard = heard,
+                                     .witness = witness,
+                                     .queries = queries,
+                                     .answers = answers,
+                                     .timers = timers,
+                                     .statements = trial_statements,
+                                     .migrations = trial_migrations};
 
-// ---------------------------------------------------------------------------------------------- a bus that remembers
+// -------------------------------------------------------------------------------------- a bus that remembers
 
 #define SAID 512
 
@@ -228,8 +253,9 @@ static struct said {
 } replies[SAID], asks[SAID];
 static int reply_count, ask_count;
 
-void __wrap_bus_reply(bus_t *bus, uint64_t ticket, const char *id, Bus__V1__Reply__Status status, const char *reason,
-                      const ProtobufCMessageDescriptor *type, const uint8_t *body, size_t body_size);
+void __wrap_bus_reply(bus_t *bus, uint64_t ticket, const char *id, Bus__V1__Reply__Status status,
+                      const char *reason, const ProtobufCMessageDescriptor *type, const uint8_t *body,
+                      size_t body_size);
 bool __wrap_bus_ask(bus_t *bus, const char *service, const char *id, const char *type, const actor_t *actor,
                     const char *correlation, uint32_t timeout_ms, const uint8_t *body, size_t body_size);
 
@@ -242,8 +268,9 @@ static void say(struct said *said, const char *id, const char *type, const uint8
         memcpy(said->body, body, said->size);
 }
 
-void __wrap_bus_reply(bus_t *bus, uint64_t ticket, const char *id, Bus__V1__Reply__Status status, const char *reason,
-                      const ProtobufCMessageDescriptor *type, const uint8_t *body, size_t body_size)
+void __wrap_bus_reply(bus_t *bus, uint64_t ticket, const char *id, Bus__V1__Reply__Status status,
+                      const char *reason, const ProtobufCMessageDescriptor *type, const uint8_t *body,
+                      size_t body_size)
 {
     struct said *said = &replies[reply_count++ % SAID];
     assert_null(bus);
@@ -263,7 +290,7 @@ bool __wrap_bus_ask(bus_t *bus, const char *service, const char *id, const char 
     return true;
 }
 
-// ---------------------------------------------------------------------------------------------- a loop to turn by hand
+// ------------------------------------------------------------------------------------ a loop to turn by hand
 
 static char schema_name[64];
 
@@ -280,8 +307,8 @@ static db_t *open_schema(const char *name)
     const char *url = getenv("CHECK_DATABASE_URL");
     struct service_sql sql = service_sql(&trial);
     struct db_config owner = {.url = url, .schema = name, .application_name = "service_test"};
-    struct db_config config = {.url = url, .schema = name, .statements = sql.statements,
-                               .application_name = "service_test"};
+    struct db_config config = {
+        .url = url, .schema = name, .statements = sql.statements, .application_name = "service_test"};
     arena_t *arena = arena_new(LIMIT_ARENA_BYTES);
     struct message message = message_new(arena);
 
@@ -309,9 +336,15 @@ static int setup(void **state)
     struct loop *loop = calloc(1, sizeof *loop);
 
     snprintf(schema_name, sizeof schema_name, "loop_trial_%d", (int)getpid());
-    *loop = (struct loop){.service = &trial, .instance = "test", .rehearsal = true, .db = open_schema(schema_name),
-                          .turn = arena_new(4 * LIMIT_ARENA_BYTES), .hand = arena_new(LIMIT_ARENA_BYTES),
-                          .relay = relay_new(), .follow = follow_new(&trial), .timers = timers_new()};
+    *loop = (struct loop){.service = &trial,
+                          .instance = "test",
+                          .rehearsal = true,
+                          .db = open_schema(schema_name),
+                          .turn = arena_new(4 * LIMIT_ARENA_BYTES),
+                          .hand = arena_new(LIMIT_ARENA_BYTES),
+                          .relay = relay_new(),
+                          .follow = follow_new(&trial),
+                          .timers = timers_new()};
     assert_true(loop_connected(loop));
     reply_count = ask_count = cuts = 0;
     mended = false;
@@ -405,7 +438,8 @@ static const struct said *query(struct loop *loop, struct work work)
     return &replies[(reply_count - 1) % SAID];
 }
 
-static struct incoming a_reply(struct loop *loop, const char *id, Bus__V1__Reply__Status status, const void *body)
+static struct incoming a_reply(struct loop *loop, const char *id, Bus__V1__Reply__Status status,
+                               const void *body)
 {
     Bus__V1__Reply *reply = arena_alloc(loop->turn, sizeof *reply);
     struct incoming incoming = {.kind = INCOMING_REPLY, .reply = reply};
@@ -427,7 +461,8 @@ static void log_answers(struct loop *loop, int n, Eventlog__V1__Appended__Result
     Eventlog__V1__Appended__One one = EVENTLOG__V1__APPENDED__ONE__INIT, *ones[LIMIT_APPEND_EVENTS];
 
     assert_string_equal("eventlog", asks[n].service);
-    assert_int_equal(OK, message_decode(&message, &eventlog__v1__append__descriptor, asks[n].body, asks[n].size, &append));
+    assert_int_equal(
+        OK, message_decode(&message, &eventlog__v1__append__descriptor, asks[n].body, asks[n].size, &append));
     one.result = result;
     one.reason = result == EVENTLOG__V1__APPENDED__RESULT__REFUSED ? "it is not to be had" : "";
     for (size_t i = 0; i < append->n_events; i++)
@@ -438,9 +473,10 @@ static void log_answers(struct loop *loop, int n, Eventlog__V1__Appended__Result
     assert_true(relay_reply(loop, &incoming));
 }
 
-// ---------------------------------------------------------------------------------------------- a log to hear
+// --------------------------------------------------------------------------------------------- a log to hear
 
-static void log_event(struct loop *loop, const char *source, const char *stream, const char *subject, uint32_t waiting)
+static void log_event(struct loop *loop, const char *source, const char *stream, const char *subject,
+                      uint32_t waiting)
 {
     Bus__V1__Peers__Queue queue = BUS__V1__PEERS__QUEUE__INIT;
     Eventlog__V1__Event event = EVENTLOG__V1__EVENT__INIT;
@@ -498,7 +534,7 @@ static void feed_log(struct loop *loop, uint64_t from, uint64_t to, const char *
     follow_feed(loop, &incoming);
 }
 
-#define LOG_ID "01900000-0000-7000-8000-000000000001"
+#define LOG_ID       "01900000-0000-7000-8000-000000000001"
 #define OTHER_LOG_ID "01900000-0000-7000-8000-000000000002"
 
 static void feed(struct loop *loop, uint64_t from, uint64_t to)
@@ -511,8 +547,8 @@ static void feed(struct loop *loop, uint64_t from, uint64_t to)
 static void a_command_is_decided_applied_kept_and_answered(void **state)
 {
     struct loop *loop = *state;
-    const struct said *said = give(loop, counting(loop, an_id(loop), "sheep", 5));   // when
-    assert_int_equal(BUS__V1__REPLY__STATUS__OK, said->status);                      // then
+    const struct said *said = give(loop, counting(loop, an_id(loop), "sheep", 5));  // when
+    assert_int_equal(BUS__V1__REPLY__STATUS__OK, said->status);                     // then
     assert_string_equal("bus.v1.Ready", said->type);
     assert_int_equal(5, number_of(loop, TOTAL));
     assert_int_equal(1, number_of(loop, ANSWERED));
@@ -525,10 +561,10 @@ static void the_same_id_again_gets_the_first_answer(void **state)
 {
     struct loop *loop = *state;
     const char *id = an_id(loop);
-    struct said first = *give(loop, counting(loop, id, "sheep", 5));                 // given
+    struct said first = *give(loop, counting(loop, id, "sheep", 5));  // given
     give(loop, counting(loop, an_id(loop), "sheep", 1));
-    const struct said *again = give(loop, counting(loop, id, "sheep", 5));           // when
-    assert_int_equal(first.status, again->status);                                   // then
+    const struct said *again = give(loop, counting(loop, id, "sheep", 5));  // when
+    assert_int_equal(first.status, again->status);                          // then
     assert_string_equal(first.type, again->type);
     assert_int_equal(first.size, again->size);
     assert_memory_equal(first.body, again->body, first.size);
@@ -539,16 +575,16 @@ static void the_same_id_with_another_body_is_refused(void **state)
 {
     struct loop *loop = *state;
     const char *id = an_id(loop);
-    give(loop, counting(loop, id, "sheep", 5));                                      // given
-    const struct said *said = give(loop, counting(loop, id, "sheep", 6));            // when
-    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);                 // then
+    give(loop, counting(loop, id, "sheep", 5));                            // given
+    const struct said *said = give(loop, counting(loop, id, "sheep", 6));  // when
+    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);       // then
     assert_non_null(strstr(said->reason, "was used before"));
     assert_int_equal(5, number_of(loop, TOTAL));
     // and by another actor: when
     struct work other = counting(loop, id, "sheep", 5);
     other.request->actor->subject = "per";
     said = give(loop, other);
-    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);                 // then
+    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);  // then
 }
 
 static void the_same_id_twice_in_one_batch_has_one_effect(void **state)
@@ -556,9 +592,9 @@ static void the_same_id_twice_in_one_batch_has_one_effect(void **state)
     struct loop *loop = *state;
     const char *id = an_id(loop);
     struct work works[] = {counting(loop, id, "sheep", 5), counting(loop, id, "sheep", 5),
-                           counting(loop, id, "sheep", 6)};                          // given
-    inbox_commands(loop, works, 3);                                                  // when
-    assert_int_equal(BUS__V1__REPLY__STATUS__OK, replies[0].status);                 // then
+                           counting(loop, id, "sheep", 6)};           // given
+    inbox_commands(loop, works, 3);                                   // when
+    assert_int_equal(BUS__V1__REPLY__STATUS__OK, replies[0].status);  // then
     assert_int_equal(BUS__V1__REPLY__STATUS__OK, replies[1].status);
     assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, replies[2].status);
     assert_int_equal(5, number_of(loop, TOTAL));
@@ -567,10 +603,11 @@ static void the_same_id_twice_in_one_batch_has_one_effect(void **state)
 static void one_poison_in_a_batch_spoils_nobody_else(void **state)
 {
     struct loop *loop = *state;
-    struct work works[] = {counting(loop, an_id(loop), "sheep", 1), counting(loop, an_id(loop), "sheep", POISON_CREDIT),
-                           counting(loop, an_id(loop), "goats", 2)};                 // given
-    inbox_commands(loop, works, 3);                                                  // when
-    assert_int_equal(BUS__V1__REPLY__STATUS__OK, replies[0].status);                 // then
+    struct work works[] = {counting(loop, an_id(loop), "sheep", 1),
+                           counting(loop, an_id(loop), "sheep", POISON_CREDIT),
+                           counting(loop, an_id(loop), "goats", 2)};  // given
+    inbox_commands(loop, works, 3);                                   // when
+    assert_int_equal(BUS__V1__REPLY__STATUS__OK, replies[0].status);  // then
     assert_int_equal(BUS__V1__REPLY__STATUS__POISON, replies[1].status);
     assert_string_equal("nobody can count to thirteen", replies[1].reason);
     assert_int_equal(BUS__V1__REPLY__STATUS__OK, replies[2].status);
@@ -585,12 +622,12 @@ static void a_refusal_is_remembered(void **state)
     struct loop *loop = *state;
     const char *id = an_id(loop);
     const struct said *said = give(loop, counting(loop, id, "sheep", REFUSED_CREDIT));  // when
-    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);                 // then
+    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);                    // then
     assert_string_equal("credit: sheep does not count a dozen", said->reason);
     assert_int_equal(1, number_of(loop, ANSWERED));
     assert_int_equal(0, number_of(loop, UNSENT));
-    said = give(loop, counting(loop, id, "sheep", REFUSED_CREDIT));                  // when
-    assert_string_equal("credit: sheep does not count a dozen", said->reason);       // then
+    said = give(loop, counting(loop, id, "sheep", REFUSED_CREDIT));             // when
+    assert_string_equal("credit: sheep does not count a dozen", said->reason);  // then
     assert_int_equal(1, number_of(loop, ANSWERED));
 }
 
@@ -598,7 +635,7 @@ static void what_never_comes_to_pass_is_unavailable_and_not_remembered(void **st
 {
     struct loop *loop = *state;
     const struct said *said = give(loop, counting(loop, an_id(loop), "sheep", RETRY_CREDIT));  // when
-    assert_int_equal(BUS__V1__REPLY__STATUS__UNAVAILABLE, said->status);             // then
+    assert_int_equal(BUS__V1__REPLY__STATUS__UNAVAILABLE, said->status);                       // then
     assert_string_equal("not now", said->reason);
     assert_int_equal(0, number_of(loop, ANSWERED));
 }
@@ -606,10 +643,11 @@ static void what_never_comes_to_pass_is_unavailable_and_not_remembered(void **st
 static void a_lost_connection_is_not_seen_by_the_sender(void **state)
 {
     struct loop *loop = *state;
-    cuts = 2;                                                                        // given
-    struct work works[] = {counting(loop, an_id(loop), "sheep", 1), counting(loop, an_id(loop), "sheep", CUT_CREDIT)};
-    inbox_commands(loop, works, 2);                                                  // when
-    assert_int_equal(BUS__V1__REPLY__STATUS__OK, replies[0].status);                 // then
+    cuts = 2;  // given
+    struct work works[] = {counting(loop, an_id(loop), "sheep", 1),
+                           counting(loop, an_id(loop), "sheep", CUT_CREDIT)};
+    inbox_commands(loop, works, 2);                                   // when
+    assert_int_equal(BUS__V1__REPLY__STATUS__OK, replies[0].status);  // then
     assert_int_equal(BUS__V1__REPLY__STATUS__OK, replies[1].status);
     assert_int_equal(16, number_of(loop, TOTAL));
 }
@@ -618,9 +656,9 @@ static void a_wrong_role_is_refused_with_the_right_ones(void **state)
 {
     struct loop *loop = *state;
     struct work work = counting(loop, an_id(loop), "sheep", 5);
-    work.request->actor->role = BUS__V1__ACTOR__ROLE__AUDITOR;                       // given
-    const struct said *said = give(loop, work);                                      // when
-    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);                 // then
+    work.request->actor->role = BUS__V1__ACTOR__ROLE__AUDITOR;        // given
+    const struct said *said = give(loop, work);                       // when
+    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);  // then
     assert_non_null(strstr(said->reason, "EDITOR or APPROVER"));
     assert_int_equal(0, number_of(loop, TOTAL));
 }
@@ -629,23 +667,24 @@ static void nobody_speaks_as_the_clock(void **state)
 {
     struct loop *loop = *state;
     Bus__V1__Disconnect due = BUS__V1__DISCONNECT__INIT;
-    due.reason = "sheep";                                                            // given
-    const struct said *said = give(loop, a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__CLOCK, &due));  // when
-    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);                 // then
+    due.reason = "sheep";  // given
+    const struct said *said = give(loop,
+                                   a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__CLOCK, &due));  // when
+    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);                               // then
     assert_int_equal(0, number_of(loop, COUNTERS));
 }
 
 static void a_rehearsal_is_refused_by_a_real_service_and_the_reverse(void **state)
 {
     struct loop *loop = *state;
-    loop->rehearsal = false;                                                         // given
-    const struct said *said = give(loop, counting(loop, an_id(loop), "sheep", 5));   // when
-    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);                 // then
+    loop->rehearsal = false;                                                        // given
+    const struct said *said = give(loop, counting(loop, an_id(loop), "sheep", 5));  // when
+    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);                // then
     loop->rehearsal = true;
     struct work work = counting(loop, an_id(loop), "sheep", 5);
-    ((Bus__V1__Request *)work.request)->rehearsal = false;                           // given
-    said = give(loop, work);                                                         // when
-    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);                 // then
+    ((Bus__V1__Request *)work.request)->rehearsal = false;            // given
+    said = give(loop, work);                                          // when
+    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);  // then
     assert_int_equal(0, number_of(loop, TOTAL));
 }
 
@@ -654,15 +693,16 @@ static void an_unknown_type_and_a_malformed_body_are_poison(void **state)
     struct loop *loop = *state;
     Bus__V1__Heartbeat unknown = BUS__V1__HEARTBEAT__INIT;
     struct work work = counting(loop, an_id(loop), "sheep", 5);
-    const struct said *said = give(loop, a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__EDITOR, &unknown));  // when
-    assert_int_equal(BUS__V1__REPLY__STATUS__POISON, said->status);                  // then
-    work.body = (const uint8_t *)"\xff\xff\xff";                                     // given
+    const struct said *said = give(
+        loop, a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__EDITOR, &unknown));  // when
+    assert_int_equal(BUS__V1__REPLY__STATUS__POISON, said->status);                // then
+    work.body = (const uint8_t *)"\xff\xff\xff";                                   // given
     work.body_size = 3;
-    said = give(loop, work);                                                         // when
-    assert_int_equal(BUS__V1__REPLY__STATUS__POISON, said->status);                  // then
-    work = counting(loop, "1234", "sheep", 5);                                       // given
-    said = give(loop, work);                                                         // when
-    assert_int_equal(BUS__V1__REPLY__STATUS__POISON, said->status);                  // then
+    said = give(loop, work);                                         // when
+    assert_int_equal(BUS__V1__REPLY__STATUS__POISON, said->status);  // then
+    work = counting(loop, "1234", "sheep", 5);                       // given
+    said = give(loop, work);                                         // when
+    assert_int_equal(BUS__V1__REPLY__STATUS__POISON, said->status);  // then
     assert_non_null(strstr(said->reason, "UUID"));
 }
 
@@ -671,10 +711,10 @@ static void a_full_batch_over_several_streams_numbers_each_without_gaps(void **s
     struct loop *loop = *state;
     static const char *const counters[] = {"a", "b", "c", "d"};
     struct work works[LIMIT_BATCH_MESSAGES];
-    for (int i = 0; i < LIMIT_BATCH_MESSAGES; i++)                                   // given
+    for (int i = 0; i < LIMIT_BATCH_MESSAGES; i++)  // given
         works[i] = counting(loop, an_id(loop), counters[i % 4], 1);
-    inbox_commands(loop, works, LIMIT_BATCH_MESSAGES);                               // when
-    assert_int_equal(LIMIT_BATCH_MESSAGES, reply_count);                             // then
+    inbox_commands(loop, works, LIMIT_BATCH_MESSAGES);    // when
+    assert_int_equal(LIMIT_BATCH_MESSAGES, reply_count);  // then
     assert_int_equal(LIMIT_BATCH_MESSAGES, number_of(loop, TOTAL));
     assert_int_equal(LIMIT_BATCH_MESSAGES / 4, number_of(loop, LAST_VERSION));
     assert_int_equal(1, ask_count);
@@ -686,9 +726,10 @@ static void a_query_is_read_and_not_remembered(void **state)
 {
     struct loop *loop = *state;
     Bus__V1__GetPeers get = BUS__V1__GET_PEERS__INIT;
-    give(loop, counting(loop, an_id(loop), "sheep", 5));                             // given
-    const struct said *said = query(loop, a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__EDITOR, &get));  // when
-    assert_int_equal(BUS__V1__REPLY__STATUS__OK, said->status);                      // then
+    give(loop, counting(loop, an_id(loop), "sheep", 5));  // given
+    const struct said *said = query(loop,
+                                    a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__EDITOR, &get));  // when
+    assert_int_equal(BUS__V1__REPLY__STATUS__OK, said->status);                                      // then
     assert_string_equal("bus.v1.Peers", said->type);
     assert_int_equal(1, number_of(loop, ANSWERED));
 }
@@ -700,8 +741,8 @@ static void a_query_can_write_nothing(void **state)
     Bus__V1__GetPeers get = BUS__V1__GET_PEERS__INIT;
     struct work works[] = {a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__EDITOR, &writes),
                            a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__EDITOR, &get)};  // given
-    inbox_queries(loop, works, 2);                                                   // when
-    assert_int_equal(BUS__V1__REPLY__STATUS__POISON, replies[0].status);             // then
+    inbox_queries(loop, works, 2);                                                          // when
+    assert_int_equal(BUS__V1__REPLY__STATUS__POISON, replies[0].status);                    // then
     assert_int_equal(BUS__V1__REPLY__STATUS__OK, replies[1].status);
     assert_int_equal(0, number_of(loop, VIEWED));
 }
@@ -712,10 +753,12 @@ static void status_tells_what_is_unsent(void **state)
     struct message message = loop_message(loop);
     Service__V1__GetStatus get = SERVICE__V1__GET_STATUS__INIT;
     Service__V1__Status *status = NULL;
-    give(loop, counting(loop, an_id(loop), "sheep", 5));                             // given
-    const struct said *said = query(loop, a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__OPERATOR, &get));  // when
-    assert_int_equal(BUS__V1__REPLY__STATUS__OK, said->status);                      // then
-    assert_int_equal(OK, message_decode(&message, &service__v1__status__descriptor, said->body, said->size, &status));
+    give(loop, counting(loop, an_id(loop), "sheep", 5));  // given
+    const struct said *said = query(loop,
+                                    a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__OPERATOR, &get));  // when
+    assert_int_equal(BUS__V1__REPLY__STATUS__OK, said->status);                                        // then
+    assert_int_equal(
+        OK, message_decode(&message, &service__v1__status__descriptor, said->body, said->size, &status));
     assert_int_equal(1, status->unsent);
 }
 
@@ -724,23 +767,23 @@ static void status_tells_what_is_unsent(void **state)
 static void events_leave_the_outbox_when_the_log_has_them(void **state)
 {
     struct loop *loop = *state;
-    give(loop, counting(loop, an_id(loop), "sheep", 5));                             // given
+    give(loop, counting(loop, an_id(loop), "sheep", 5));  // given
     assert_false(relay_idle(loop));
-    log_answers(loop, 0, EVENTLOG__V1__APPENDED__RESULT__STORED);                    // when
+    log_answers(loop, 0, EVENTLOG__V1__APPENDED__RESULT__STORED);  // when
     give(loop, counting(loop, an_id(loop), "sheep", REFUSED_CREDIT));
-    assert_int_equal(0, number_of(loop, UNSENT));                                    // then
+    assert_int_equal(0, number_of(loop, UNSENT));  // then
     assert_true(relay_idle(loop));
 }
 
 static void what_is_held_back_is_sent_again(void **state)
 {
     struct loop *loop = *state;
-    give(loop, counting(loop, an_id(loop), "sheep", 5));                             // given
+    give(loop, counting(loop, an_id(loop), "sheep", 5));  // given
     log_answers(loop, 0, EVENTLOG__V1__APPENDED__RESULT__HELD_BACK);
     assert_int_equal(1, ask_count);
     usleep(30000);
-    relay_turn(loop);                                                                // when
-    assert_int_equal(2, ask_count);                                                  // then
+    relay_turn(loop);                // when
+    assert_int_equal(2, ask_count);  // then
     log_answers(loop, 1, EVENTLOG__V1__APPENDED__RESULT__STORED);
     loop->stopping = true;
     relay_turn(loop);
@@ -751,15 +794,15 @@ static void what_others_left_is_sent_by_the_leader(void **state)
 {
     struct loop *loop = *state;
     struct message message = loop_message(loop);
-    give(loop, counting(loop, an_id(loop), "sheep", 5));                             // given
-    relay_destroy(&loop->relay);  // as if killed before the log's answer came
+    give(loop, counting(loop, an_id(loop), "sheep", 5));  // given
+    relay_destroy(&loop->relay);                          // as if killed before the log's answer came
     loop->relay = relay_new();
     assert_int_equal(OK, RUN0(&message, age, NULL));
-    relay_turn(loop);                                                                // when
-    assert_int_equal(1, ask_count);                                                  // then: only the leader does
-    lead(loop);                                                                      // when
+    relay_turn(loop);                // when
+    assert_int_equal(1, ask_count);  // then: only the leader does
+    lead(loop);                      // when
     relay_turn(loop);
-    assert_int_equal(2, ask_count);                                                  // then
+    assert_int_equal(2, ask_count);  // then
     assert_int_equal(asks[0].size, asks[1].size);
     assert_memory_equal(asks[0].body, asks[1].body, asks[0].size);
 }
@@ -769,15 +812,15 @@ static void what_the_log_refuses_waits_for_an_operator(void **state)
     struct loop *loop = *state;
     Service__V1__Redrive redrive = SERVICE__V1__REDRIVE__INIT;
     lead(loop);
-    give(loop, counting(loop, an_id(loop), "sheep", 5));                             // given
-    log_answers(loop, 0, EVENTLOG__V1__APPENDED__RESULT__REFUSED);                   // when
-    assert_int_equal(1, number_of(loop, INCIDENTS));                                 // then
+    give(loop, counting(loop, an_id(loop), "sheep", 5));            // given
+    log_answers(loop, 0, EVENTLOG__V1__APPENDED__RESULT__REFUSED);  // when
+    assert_int_equal(1, number_of(loop, INCIDENTS));                // then
     assert_int_equal(1, number_of(loop, UNSENT));
     redrive.stream = "trial/counter/sheep";
     redrive.why = "the log was mended";
     give(loop, a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__OPERATOR, &redrive));  // when
     follow_redrive(loop);
-    assert_int_equal(0, number_of(loop, INCIDENTS));                                 // then
+    assert_int_equal(0, number_of(loop, INCIDENTS));  // then
 }
 
 // ---------------------------------------------------------------------------------------------- hearing
@@ -786,26 +829,26 @@ static void events_of_others_are_heard_and_reacted_to_in_order(void **state)
 {
     struct loop *loop = *state;
     lead(loop);
-    log_event(loop, "other", "other/queue/x", "x", 1);                               // given
+    log_event(loop, "other", "other/queue/x", "x", 1);  // given
     log_event(loop, "trial", "trial/counter/y", "y", 2);
     log_event(loop, "other", "other/queue/z", "z", 3);
-    feed(loop, 1, 3);                                                                // when
-    assert_int_equal(3, number_of(loop, POSITION));                                  // then
+    feed(loop, 1, 3);                                // when
+    assert_int_equal(3, number_of(loop, POSITION));  // then
     assert_int_equal(2, number_of(loop, HEARD));
     assert_int_equal(4, number_of(loop, TOTAL));
     assert_int_equal(3, number_of(loop, VIEWED));
-    feed(loop, 1, 3);                                                                // when: told again
-    assert_int_equal(4, number_of(loop, TOTAL));                                     // then
+    feed(loop, 1, 3);                             // when: told again
+    assert_int_equal(4, number_of(loop, TOTAL));  // then
 }
 
 static void a_gap_in_the_feed_is_read_from_the_log(void **state)
 {
     struct loop *loop = *state;
     lead(loop);
-    log_event(loop, "other", "other/queue/x", "x", 1);                               // given
+    log_event(loop, "other", "other/queue/x", "x", 1);  // given
     log_event(loop, "other", "other/queue/x", "x", 2);
-    feed(loop, 2, 2);                                                                // when
-    assert_int_equal(0, number_of(loop, POSITION));                                  // then
+    feed(loop, 2, 2);                                // when
+    assert_int_equal(0, number_of(loop, POSITION));  // then
     follow_turn(loop);
     assert_int_equal(1, ask_count);
     assert_string_equal("eventlog.v1.Read", asks[0].type);
@@ -814,9 +857,9 @@ static void a_gap_in_the_feed_is_read_from_the_log(void **state)
 static void only_the_leader_hears(void **state)
 {
     struct loop *loop = *state;
-    log_event(loop, "other", "other/queue/x", "x", 1);                               // given
-    feed(loop, 1, 1);                                                                // when
-    assert_int_equal(0, number_of(loop, POSITION));                                  // then
+    log_event(loop, "other", "other/queue/x", "x", 1);  // given
+    feed(loop, 1, 1);                                   // when
+    assert_int_equal(0, number_of(loop, POSITION));     // then
 }
 
 static void two_that_believe_to_lead_hear_once(void **state)
@@ -824,10 +867,10 @@ static void two_that_believe_to_lead_hear_once(void **state)
     struct loop *loop = *state;
     struct message message = loop_message(loop);
     lead(loop);
-    log_event(loop, "other", "other/queue/x", "x", 1);                               // given
+    log_event(loop, "other", "other/queue/x", "x", 1);  // given
     assert_int_equal(OK, RUN0(&message, steal_cursor, NULL));
-    feed(loop, 1, 1);                                                                // when
-    assert_int_equal(0, number_of(loop, HEARD));                                     // then
+    feed(loop, 1, 1);                             // when
+    assert_int_equal(0, number_of(loop, HEARD));  // then
     assert_int_equal(1, number_of(loop, POSITION));
 }
 
@@ -836,11 +879,11 @@ static void a_poisoned_event_stops_only_its_own_case(void **state)
     struct loop *loop = *state;
     Service__V1__Redrive redrive = SERVICE__V1__REDRIVE__INIT;
     lead(loop);
-    log_event(loop, "other", "other/queue/x", "case", POISON_CREDIT);                // given
+    log_event(loop, "other", "other/queue/x", "case", POISON_CREDIT);  // given
     log_event(loop, "other", "other/queue/y", "another", 1);
     log_event(loop, "third", "third/queue/z", "case", 2);
-    feed(loop, 1, 3);                                                                // when
-    assert_int_equal(3, number_of(loop, POSITION));                                  // then
+    feed(loop, 1, 3);                                // when
+    assert_int_equal(3, number_of(loop, POSITION));  // then
     assert_int_equal(1, number_of(loop, HEARD));
     assert_int_equal(1, number_of(loop, INCIDENTS));
     assert_int_equal(2, number_of(loop, PARKED));
@@ -849,16 +892,16 @@ static void a_poisoned_event_stops_only_its_own_case(void **state)
     redrive.why = "not mended at all";
     give(loop, a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__OPERATOR, &redrive));  // when: in vain
     follow_redrive(loop);
-    assert_int_equal(2, number_of(loop, PARKED));                                    // then
+    assert_int_equal(2, number_of(loop, PARKED));  // then
 
     mended = true;
     redrive.why = "thirteen is a number now";
     give(loop, a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__OPERATOR, &redrive));  // when
     follow_redrive(loop);
-    assert_int_equal(0, number_of(loop, INCIDENTS));                                 // then
+    assert_int_equal(0, number_of(loop, INCIDENTS));  // then
     assert_int_equal(3, number_of(loop, HEARD));
     assert_int_equal(16, number_of(loop, TOTAL));
-    log_event(loop, "other", "other/queue/x", "case", 4);                            // and it goes on
+    log_event(loop, "other", "other/queue/x", "case", 4);  // and it goes on
     feed(loop, 4, 4);
     assert_int_equal(20, number_of(loop, TOTAL));
 }
@@ -869,11 +912,12 @@ static void only_an_operator_redrives_and_only_what_stands_still(void **state)
     Service__V1__Redrive redrive = SERVICE__V1__REDRIVE__INIT;
     redrive.stream = "other/queue/x";
     redrive.why = "nothing";
-    const struct said *said = give(loop, a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__OPERATOR, &redrive));  // when
+    const struct said *said = give(
+        loop, a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__OPERATOR, &redrive));  // when
     assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);                 // then
     assert_non_null(strstr(said->reason, "no open incident"));
     said = give(loop, a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__CASE_OFFICER, &redrive));  // when
-    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);                 // then
+    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);                             // then
     assert_non_null(strstr(said->reason, "OPERATOR"));
 }
 
@@ -883,9 +927,9 @@ static void another_log_is_not_followed(void **state)
     lead(loop);
     log_event(loop, "other", "other/queue/x", "x", 1);
     log_event(loop, "other", "other/queue/x", "x", 1);
-    feed(loop, 1, 1);                                                                // given
-    feed_log(loop, 2, 2, OTHER_LOG_ID, 2);                                           // when
-    assert_int_equal(1, number_of(loop, POSITION));                                  // then
+    feed(loop, 1, 1);                                // given
+    feed_log(loop, 2, 2, OTHER_LOG_ID, 2);           // when
+    assert_int_equal(1, number_of(loop, POSITION));  // then
 }
 
 static void a_rewritten_log_is_not_followed(void **state)
@@ -893,12 +937,12 @@ static void a_rewritten_log_is_not_followed(void **state)
     struct loop *loop = *state;
     lead(loop);
     log_event(loop, "other", "other/queue/x", "x", 1);
-    feed(loop, 1, 1);                                                                // given
-    feed_log(loop, 2, 1, LOG_ID, 99);                                                // when: another root at 1
+    feed(loop, 1, 1);                  // given
+    feed_log(loop, 2, 1, LOG_ID, 99);  // when: another root at 1
     log_event(loop, "other", "other/queue/x", "x", 1);
     loop->head = 2;
     follow_turn(loop);
-    assert_int_equal(1, ask_count);                                                  // then: only the reaction's Append
+    assert_int_equal(1, ask_count);  // then: only the reaction's Append
     assert_int_equal(1, number_of(loop, POSITION));
 }
 
@@ -907,57 +951,57 @@ static void a_rewritten_log_is_not_followed(void **state)
 static void what_is_due_is_obeyed_once(void **state)
 {
     struct loop *loop = *state;
-    give(loop, counting(loop, an_id(loop), "sheep", DUE_TOTAL));                     // given
+    give(loop, counting(loop, an_id(loop), "sheep", DUE_TOTAL));  // given
     clock_set(AT_US, true);
     lead(loop);
-    timers_turn(loop);                                                               // when: not due yet
-    assert_int_equal(DUE_TOTAL, number_of(loop, TOTAL));                             // then
+    timers_turn(loop);                                    // when: not due yet
+    assert_int_equal(DUE_TOTAL, number_of(loop, TOTAL));  // then
     clock_set(AT_US + 3600 * INT64_C(1000000), true);
-    timers_turn(loop);                                                               // when: the calendar jumps
-    assert_int_equal(DUE_TOTAL + 1, number_of(loop, TOTAL));                         // then
+    timers_turn(loop);                                        // when: the calendar jumps
+    assert_int_equal(DUE_TOTAL + 1, number_of(loop, TOTAL));  // then
     timers_stir(loop);
     usleep(110000);
-    timers_turn(loop);                                                               // when: nothing is due any more
-    assert_int_equal(DUE_TOTAL + 1, number_of(loop, TOTAL));                         // then
+    timers_turn(loop);                                        // when: nothing is due any more
+    assert_int_equal(DUE_TOTAL + 1, number_of(loop, TOTAL));  // then
     assert_int_equal(1, number_of(loop, ANSWERED));
 }
 
-// ---------------------------------------------------------------------------------------------- requests to others
+// ---------------------------------------------------------------------------------------- requests to others
 
 static void a_request_is_asked_until_it_is_answered_and_then_forgotten(void **state)
 {
     struct loop *loop = *state;
     struct message message = loop_message(loop);
     lead(loop);
-    give(loop, counting(loop, an_id(loop), "sheep", ASKING_CREDIT));                 // given
+    give(loop, counting(loop, an_id(loop), "sheep", ASKING_CREDIT));  // given
     assert_int_equal(1, number_of(loop, ASKED));
-    ask_turn(loop);                                                                  // when
-    assert_int_equal(2, ask_count);                                                  // then
+    ask_turn(loop);                  // when
+    assert_int_equal(2, ask_count);  // then
     assert_string_equal("finance", asks[1].service);
     struct incoming later = a_reply(loop, asks[1].id, BUS__V1__REPLY__STATUS__UNAVAILABLE, NULL);
-    ask_reply(loop, &later);                                                         // when
-    assert_int_equal(1, number_of(loop, ASKED));                                     // then
+    ask_reply(loop, &later);                      // when
+    assert_int_equal(1, number_of(loop, ASKED));  // then
     assert_int_equal(OK, RUN0(&message, ask_now, NULL));
     loop->asked_ms = 0;
-    ask_turn(loop);                                                                  // when: asked again
-    assert_string_equal(asks[1].id, asks[2].id);                                     // then: the same request
+    ask_turn(loop);                               // when: asked again
+    assert_string_equal(asks[1].id, asks[2].id);  // then: the same request
     struct incoming answered = a_reply(loop, asks[2].id, BUS__V1__REPLY__STATUS__OK, NULL);
-    ask_reply(loop, &answered);                                                      // when
-    assert_int_equal(0, number_of(loop, ASKED));                                     // then
+    ask_reply(loop, &answered);                   // when
+    assert_int_equal(0, number_of(loop, ASKED));  // then
     assert_int_equal(2 * ASKING_CREDIT, number_of(loop, TOTAL));
-    ask_reply(loop, &answered);                                                      // when: answered twice
-    assert_int_equal(2 * ASKING_CREDIT, number_of(loop, TOTAL));                     // then
+    ask_reply(loop, &answered);                                   // when: answered twice
+    assert_int_equal(2 * ASKING_CREDIT, number_of(loop, TOTAL));  // then
 }
 
 static void an_answer_that_can_not_be_handled_waits_for_an_operator(void **state)
 {
     struct loop *loop = *state;
     lead(loop);
-    give(loop, counting(loop, an_id(loop), "sheep", ASKING_CREDIT));                 // given
+    give(loop, counting(loop, an_id(loop), "sheep", ASKING_CREDIT));  // given
     ask_turn(loop);
     struct incoming poison = a_reply(loop, asks[1].id, BUS__V1__REPLY__STATUS__POISON, NULL);
-    ask_reply(loop, &poison);                                                        // when
-    assert_int_equal(1, number_of(loop, ASKED));                                     // then
+    ask_reply(loop, &poison);                     // when
+    assert_int_equal(1, number_of(loop, ASKED));  // then
     assert_int_equal(1, number_of(loop, INCIDENTS));
 }
 
@@ -994,7 +1038,7 @@ static void replay_makes_the_same_tables(void **state)
     struct message message = loop_message(loop), again = loop_message(loop);
     char name[80];
     lead(loop);
-    for (uint32_t i = 0; i < 20; i++)                                                // given
+    for (uint32_t i = 0; i < 20; i++)  // given
         give(loop, counting(loop, an_id(loop), i % 3 ? "sheep" : "goats", i % 12 + 1));
     log_event(loop, "other", "other/queue/x", "x", 1);
     log_event(loop, "other", "other/queue/y", "sheep", 3);
@@ -1005,11 +1049,10 @@ static void replay_makes_the_same_tables(void **state)
     snprintf(name, sizeof name, "%s_again", schema_name);
     again.db = open_schema(name);
     assert_int_equal(OK, db_connect(&again));
-    replayed(loop, &again, &own);                                                    // when
-    assert_string_equal(tables_of(&message), tables_of(&again));                     // then
+    replayed(loop, &again, &own);                                 // when
+    assert_string_equal(tables_of(&message), tables_of(&again));  // then
     drop_schema(&again.db);
 }
-
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 

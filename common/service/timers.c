@@ -1,7 +1,8 @@
 // timers: what the calendar has made due becomes commands of the clock, decided like any other command.
 //
-// The leader asks the database what is due: once a second, soon after something was committed, and at once when the calendar
-// was moved. A clock command is not remembered: what it led to makes it no longer due, and that is the memory.
+// The leader asks the database what is due: once a second, soon after something was committed, and at once
+// when the calendar was moved. A clock command is not remembered: what it led to makes it no longer due, and
+// that is the memory.
 #include "service/loop.h"
 
 #include "clock/clock.h"
@@ -11,14 +12,14 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define IDLE_MS 1000            // between two looks when nothing happens
-#define STIRRED_MS 100          // between two looks when something does
-#define JUMP_US 2000000         // more than this between two turns: the calendar was moved
-#define AGAIN_MS 1000           // a command that was given is not given again before this
-#define REFUSED_AGAIN_MS 10000  // nor one that was refused
-#define ALARM_MS 60000          // a refused one is told about this often
-#define DUE_ROWS 100            // what a due statement may return
-#define FIRED 1024
+#define IDLE_MS          1000     // between two looks when nothing happens
+#define STIRRED_MS       100      // between two looks when something does
+#define JUMP_US          2000000  // more than this between two turns: the calendar was moved
+#define AGAIN_MS         1000     // a command that was given is not given again before this
+#define REFUSED_AGAIN_MS 10000    // nor one that was refused
+#define ALARM_MS         60000    // a refused one is told about this often
+#define DUE_ROWS         100      // what a due statement may return
+#define FIRED            1024
 
 // What was given lately, in the slot of its hash.
 struct fired {
@@ -141,7 +142,8 @@ static void look(struct loop *loop, int64_t now_us)
     for (const struct timer_row *row = loop->service->timers; row && row->command; row++) {
         struct message own = loop_message(loop), *message = &own;
         struct rows rows;
-        if (!loop_connected(loop) || db_run(message, row->due, (const struct arg[]){INT(now_us)}, 1, &rows) != OK) {
+        if (!loop_connected(loop) ||
+            db_run(message, row->due, (const struct arg[]){INT(now_us)}, 1, &rows) != OK) {
             log_warn("what is due could not be read", "type", row->command->name, "reason",
                      message->reason ? message->reason : "the database is away", NULL);
             return;

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct service schema = {.name = "eventlog", .statements = sql_eventlog_all,
-                                      .migrations = migrations_eventlog};
+static const struct service schema = {
+    .name = "eventlog", .statements = sql_eventlog_all, .migrations = migrations_eventlog};
 
 // A log of our own and a message to say things with.
 struct fixture {
@@ -58,7 +58,8 @@ static Event an_event(struct fixture *fixture, const char *stream, uint64_t vers
 }
 
 // Append these events as one request of "intake"; the results come back.
-static Eventlog__V1__Appended__One **append(struct fixture *fixture, const Event *events, int count, size_t *ret_added)
+static Eventlog__V1__Appended__One **append(struct fixture *fixture, const Event *events, int count,
+                                            size_t *ret_added)
 {
     arena_t *arena = fixture->arena;
     Append *append = arena_alloc(arena, sizeof *append);
@@ -80,7 +81,7 @@ static Eventlog__V1__Appended__One **append(struct fixture *fixture, const Event
     return wish.results;
 }
 
-#define STORED EVENTLOG__V1__APPENDED__RESULT__STORED
+#define STORED    EVENTLOG__V1__APPENDED__RESULT__STORED
 #define HELD_BACK EVENTLOG__V1__APPENDED__RESULT__HELD_BACK
 #define NOT_TAKEN EVENTLOG__V1__APPENDED__RESULT__REFUSED
 
@@ -105,8 +106,8 @@ static void a_repeat_is_acknowledged_with_its_first_position(void **state)
     size_t added;
 
     append(fixture, &other, 1, NULL);
-    append(fixture, twice, 2, &added);  // when: twice in one batch
-    assert_int_equal(1, added);         // then
+    append(fixture, twice, 2, &added);                                         // when: twice in one batch
+    assert_int_equal(1, added);                                                // then
     Eventlog__V1__Appended__One **again = append(fixture, &event, 1, &added);  // when: later
     assert_int_equal(0, added);                                                // then
     assert_int_equal(STORED, again[0]->result);
@@ -158,6 +159,19 @@ static void an_event_of_another_source_is_refused(void **state)
     assert_int_equal(0, fixture->log.tree.size);
 }
 
+static void what_all_services_have_in_common_is_taken_from_each_in_its_place(void **state)
+{
+    struct fixture *fixture = *state;
+    Event incident = an_event(fixture, "intake/incident/x", 1),
+          elsewhere = an_event(fixture, "intake/call/x", 1);
+
+    incident.type = elsewhere.type = (char *)"service.v1.IncidentRedriven";
+    Event events[] = {incident, elsewhere};
+    Eventlog__V1__Appended__One **results = append(fixture, events, 2, NULL);      // when
+    assert_int_equal(EVENTLOG__V1__APPENDED__RESULT__STORED, results[0]->result);  // then
+    assert_int_equal(NOT_TAKEN, results[1]->result);
+}
+
 static void a_writer_that_was_taken_over_stops(void **state)
 {
     struct fixture *fixture = *state;
@@ -174,7 +188,8 @@ static void a_writer_that_was_taken_over_stops(void **state)
     bytes.len = size;
     append.n_events = 1;
     append.events = &bytes;
-    assert_int_equal(REFUSED, log_append(&fixture->log, &fixture->message, &wish, 1, &entries, &added));  // when, then
+    assert_int_equal(REFUSED,
+                     log_append(&fixture->log, &fixture->message, &wish, 1, &entries, &added));  // when, then
     assert_non_null(strstr(fixture->message.reason, "taken the log over"));
 }
 
@@ -211,6 +226,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_gap_in_a_stream_is_held_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_event_under_a_taken_version_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_event_of_another_source_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_all_services_have_in_common_is_taken_from_each_in_its_place,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_writer_that_was_taken_over_stops, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_tree_is_the_same_after_a_restart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_log_of_the_other_mode_is_refused, set_up, tear_down),

@@ -1,4 +1,5 @@
-// main: the event log's process: the bus, the feed, and the turn in which everything that has arrived is appended at once.
+// main: the event log's process: the bus, the feed, and the turn in which everything that has arrived is
+// appended at once.
 #include "eventlog.h"
 
 #include "bus/secure.h"
@@ -21,18 +22,22 @@
 static const char help[] =
     "usage: tildel-eventlog [--migrate | --verify | --health | --help]\n"
     "\n"
-    "The one log of everything that has happened: appends events in one order without gaps, serves pages of it\n"
-    "under the name \"eventlog\", and publishes what it appends on a feed. A second process waits until the first is gone.\n"
+    "The one log of everything that has happened: appends events in one order without gaps, serves pages of "
+    "it\n"
+    "under the name \"eventlog\", and publishes what it appends on a feed. A second process waits until the "
+    "first is gone.\n"
     "\n"
     "  --migrate   make or update the schema as the owner, then exit\n"
     "  --verify    recompute every leaf hash, root and version from the database; prints one line of JSON\n"
     "  --health    ask the running log for its head\n"
     "\n"
-    "Environment: DATABASE_URL or DATABASE_URL_FILE (the role tildel_eventlog), MIGRATE_URL or MIGRATE_URL_FILE and\n"
+    "Environment: DATABASE_URL or DATABASE_URL_FILE (the role tildel_eventlog), MIGRATE_URL or "
+    "MIGRATE_URL_FILE and\n"
     "DATABASE_ROLE (--migrate), BUS_BROKER, BUS_KEYS, BUS_NAME (eventlog), FEED_BIND (tcp://address:port),\n"
     "REHEARSAL (set: the log of a rehearsal; must be as the log was made).\n"
     "\n"
-    "Exit codes: 0 well; 1 a fault, told in one sentence; 2 wrong usage; 3 unhealthy; 4 --verify found a fault.\n";
+    "Exit codes: 0 well; 1 a fault, told in one sentence; 2 wrong usage; 3 unhealthy; 4 --verify found a "
+    "fault.\n";
 
 // The process.
 struct process {
@@ -43,7 +48,7 @@ struct process {
     zsock_t *feed;
     arena_t *arena;
     int64_t published_ms;
-    bool leading;       // we hold the log; false after the database was away
+    bool leading;  // we hold the log; false after the database was away
     int64_t tried_ms;
 };
 
@@ -58,13 +63,15 @@ static struct message turn_message(struct process *process)
 static db_t *open_database(const char *url, bool prepare)
 {
     static const struct sql *const *const statements[] = {sql_eventlog_all, NULL};
-    struct db_config config = {.url = url, .schema = "eventlog", .statements = prepare ? statements : NULL,
+    struct db_config config = {.url = url,
+                               .schema = "eventlog",
+                               .statements = prepare ? statements : NULL,
                                .application_name = "tildel-eventlog"};
 
     return db_new(&config);
 }
 
-// ------------------------------------------------------------------------------------------------------ the feed
+// -------------------------------------------------------------------------------------------------- the feed
 
 static void publish(struct process *process, Entry **entries, size_t count)
 {
@@ -101,9 +108,10 @@ static void publish_all(struct process *process, Entry **entries, size_t count)
         publish(process, entries + from, count - from);
 }
 
-// ------------------------------------------------------------------------------------------------------ appending
+// ------------------------------------------------------------------------------------------------- appending
 
-static void refuse(struct process *process, const Bus__V1__Request *request, Bus__V1__Reply__Status status, const char *reason)
+static void refuse(struct process *process, const Bus__V1__Request *request, Bus__V1__Reply__Status status,
+                   const char *reason)
 {
     bus_reply(process->bus, request->ticket, request->id, status, reason, NULL, NULL, 0);
 }
@@ -120,7 +128,8 @@ static void answer_wish(struct process *process, const struct wish *wish)
               &eventlog__v1__appended__descriptor, body, size);
 }
 
-// The database failed us: whether the batch stands is unknown. Take the log over again before going on; the senders ask again.
+// The database failed us: whether the batch stands is unknown. Take the log over again before going on; the
+// senders ask again.
 static void lose(struct process *process, const char *reason)
 {
     log_warn("the log waits for its database", "reason", reason, NULL);
@@ -143,17 +152,19 @@ static void append(struct process *process, struct wish wishes[], int count)
     if (status != OK) {
         lose(process, message.reason);
         for (int i = 0; i < count; i++)
-            refuse(process, wishes[i].request, BUS__V1__REPLY__STATUS__UNAVAILABLE, "the log waits for its database");
+            refuse(process, wishes[i].request, BUS__V1__REPLY__STATUS__UNAVAILABLE,
+                   "the log waits for its database");
         return;
     }
     for (int i = 0; i < count; i++)
         answer_wish(process, &wishes[i]);
     publish_all(process, entries, added);
     log_info("appended", "events", log_number((int64_t)added), "requests", log_number(count), "position",
-             log_number((int64_t)process->log.tree.size), "ms", log_number(clock_stopwatch_ms() - began_ms), NULL);
+             log_number((int64_t)process->log.tree.size), "ms", log_number(clock_stopwatch_ms() - began_ms),
+             NULL);
 }
 
-// ------------------------------------------------------------------------------------------------------- queries
+// --------------------------------------------------------------------------------------------------- queries
 
 static void serve_query(struct process *process, const struct incoming *incoming)
 {
@@ -164,24 +175,26 @@ static void serve_query(struct process *process, const struct incoming *incoming
     status_t status;
 
     if (strcmp(request->type, eventlog__v1__read__descriptor.name) == 0) {
-        status = message_decode(&message, &eventlog__v1__read__descriptor, incoming->body, incoming->body_size, &query);
+        status = message_decode(&message, &eventlog__v1__read__descriptor, incoming->body,
+                                incoming->body_size, &query);
         if (status == OK)
             status = log_read(&process->log, &message, query);
     } else if (strcmp(request->type, eventlog__v1__get_head__descriptor.name) == 0) {
-        status = message_decode(&message, &eventlog__v1__get_head__descriptor, incoming->body, incoming->body_size,
-                                &get_head);
+        status = message_decode(&message, &eventlog__v1__get_head__descriptor, incoming->body,
+                                incoming->body_size, &get_head);
         if (status == OK)
             answer(&message, log_head(&process->log, process->arena));
     } else {
         status = fail(&message, POISON, "the event log knows no '%s'", request->type);
     }
     if (status == OK)
-        bus_reply(process->bus, request->ticket, request->id, BUS__V1__REPLY__STATUS__OK, "", message.answer_descriptor,
-                  message.answer, message.answer_size);
+        bus_reply(process->bus, request->ticket, request->id, BUS__V1__REPLY__STATUS__OK, "",
+                  message.answer_descriptor, message.answer, message.answer_size);
     else if (status == RETRY)
         refuse(process, request, BUS__V1__REPLY__STATUS__UNAVAILABLE, message.reason);
     else
-        refuse(process, request, status == REFUSED ? BUS__V1__REPLY__STATUS__REFUSED : BUS__V1__REPLY__STATUS__POISON,
+        refuse(process, request,
+               status == REFUSED ? BUS__V1__REPLY__STATUS__REFUSED : BUS__V1__REPLY__STATUS__POISON,
                message.reason);
     if (status == RETRY)
         lose(process, message.reason);
@@ -192,19 +205,21 @@ static status_t take_append(struct message *message, const struct incoming *inco
 {
     if (incoming->request->actor->role != BUS__V1__ACTOR__ROLE__SERVICE)
         return fail(message, REFUSED, "only services append to the log");
-    status_t status = message_decode(message, &eventlog__v1__append__descriptor, incoming->body, incoming->body_size,
-                                     &ret->append);
+    status_t status = message_decode(message, &eventlog__v1__append__descriptor, incoming->body,
+                                     incoming->body_size, &ret->append);
     if (status != OK)
         return status;
     if (ret->append->n_events < 1 || ret->append->n_events > LIMIT_APPEND_EVENTS)
-        return fail(message, REFUSED, "events: %zu; it must be 1 to %d", ret->append->n_events, LIMIT_APPEND_EVENTS);
+        return fail(message, REFUSED, "events: %zu; it must be 1 to %d", ret->append->n_events,
+                    LIMIT_APPEND_EVENTS);
     ret->request = incoming->request;
     return OK;
 }
 
-// ------------------------------------------------------------------------------------------------------ the turn
+// -------------------------------------------------------------------------------------------------- the turn
 
-// Everything that has arrived: Appends go into wishes, the rest is answered on the way. Returns false after a stop.
+// Everything that has arrived: Appends go into wishes, the rest is answered on the way. Returns false after a
+// stop.
 static bool collect(struct process *process, struct wish wishes[], int *count, size_t *bytes, int timeout_ms)
 {
     while (*count < APPEND_WISHES && *bytes < APPEND_BATCH_BYTES) {
@@ -217,7 +232,8 @@ static bool collect(struct process *process, struct wish wishes[], int *count, s
         if (incoming.kind != INCOMING_REQUEST)
             continue;
         if (!process->leading) {
-            refuse(process, incoming.request, BUS__V1__REPLY__STATUS__UNAVAILABLE, "the log waits for its database");
+            refuse(process, incoming.request, BUS__V1__REPLY__STATUS__UNAVAILABLE,
+                   "the log waits for its database");
             continue;
         }
         if (strcmp(incoming.request->type, eventlog__v1__append__descriptor.name) != 0) {
@@ -231,7 +247,8 @@ static bool collect(struct process *process, struct wish wishes[], int *count, s
             *bytes += incoming.body_size;
         } else {
             refuse(process, incoming.request,
-                   status == REFUSED ? BUS__V1__REPLY__STATUS__REFUSED : BUS__V1__REPLY__STATUS__POISON, message.reason);
+                   status == REFUSED ? BUS__V1__REPLY__STATUS__REFUSED : BUS__V1__REPLY__STATUS__POISON,
+                   message.reason);
         }
     }
     return true;
@@ -276,7 +293,7 @@ static void serve(struct process *process)
     }
 }
 
-// ------------------------------------------------------------------------------------------------------ start
+// ----------------------------------------------------------------------------------------------------- start
 
 static bool may_follow(const struct registered *key)
 {
@@ -346,7 +363,7 @@ static int run(void)
     return 0;
 }
 
-// -------------------------------------------------------------------------------------------------- other things
+// ---------------------------------------------------------------------------------------------- other things
 
 static int migrate(void)
 {

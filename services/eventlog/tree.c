@@ -5,7 +5,8 @@
 #include <openssl/evp.h>
 #include <string.h>
 
-// SHA-256 over a prefix byte and up to two parts. OpenSSL's, because it uses the processor's own instructions.
+// SHA-256 over a prefix byte and up to two parts. OpenSSL's, because it uses the processor's own
+// instructions.
 static void digest(int prefix, const void *first, size_t first_size, const void *second, size_t second_size,
                    uint8_t ret[TREE_HASH])
 {

@@ -1,4 +1,5 @@
-// tree: the known answers of RFC 6962's reference implementation, and a recursive reference for every size 1..300.
+// tree: the known answers of RFC 6962's reference implementation, and a recursive reference for every size
+// 1..300.
 #include "tree.h"
 
 #include <setjmp.h>
@@ -21,7 +22,8 @@ static const struct {
     {"\x20\x21", 2, "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7"},
     {"\x30\x31", 2, "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4"},
     {"\x40\x41\x42\x43", 4, "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef"},
-    {"\x50\x51\x52\x53\x54\x55\x56\x57", 8, "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c"},
+    {"\x50\x51\x52\x53\x54\x55\x56\x57", 8,
+     "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c"},
     {"\x60\x61\x62\x63\x64\x65\x66\x67\x68\x69\x6a\x6b\x6c\x6d\x6e\x6f", 16,
      "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"},
 };
@@ -41,7 +43,7 @@ static void the_empty_tree_has_the_hash_of_nothing(void **state)
     struct tree tree = {0};  // given
     uint8_t root[TREE_HASH];
 
-    tree_root(&tree, root);  // when
+    tree_root(&tree, root);                                                                 // when
     assert_hash(root, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");  // then
 }
 

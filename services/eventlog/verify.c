@@ -15,10 +15,10 @@
 // Where a verification stands.
 struct verification {
     struct tree tree;
-    zhashx_t *versions;    // stream -> last version
-    struct rows roots;     // a page of recorded roots
-    int root;              // the next of them
-    uint64_t rooted;       // position of the last one checked
+    zhashx_t *versions;  // stream -> last version
+    struct rows roots;   // a page of recorded roots
+    int root;            // the next of them
+    uint64_t rooted;     // position of the last one checked
     int64_t told_ms;
 };
 
@@ -27,21 +27,22 @@ static status_t differs(struct message *message, uint64_t position, const char *
     return fail(message, POISON, "position %llu: %s", (unsigned long long)position, what);
 }
 
-static status_t check_stream(struct verification *at, struct message *message, const char *stream, int64_t version)
+static status_t check_stream(struct verification *at, struct message *message, const char *stream,
+                             int64_t version)
 {
     intptr_t last = (intptr_t)zhashx_lookup(at->versions, stream);
 
     if (version != (int64_t)last + 1)
         return differs(message, at->tree.size + 1,
-                       arena_printf(message->arena, "stream %s goes from version %jd to %lld", stream, (intmax_t)last,
-                                    (long long)version));
+                       arena_printf(message->arena, "stream %s goes from version %jd to %lld", stream,
+                                    (intmax_t)last, (long long)version));
     zhashx_update(at->versions, stream, (void *)(intptr_t)version);
     return OK;
 }
 
 // The bytes must say the same as the columns beside them.
-static status_t check_columns(struct message *message, uint64_t position, ProtobufCBinaryData bytes, const char *stream,
-                              int64_t version)
+static status_t check_columns(struct message *message, uint64_t position, ProtobufCBinaryData bytes,
+                              const char *stream, int64_t version)
 {
     const Event *event;
 
@@ -62,7 +63,8 @@ static status_t check_row(struct verification *at, struct message *message, cons
     tree_leaf(bytes.data, bytes.len, leaf);
     if (stored.len != TREE_HASH || memcmp(leaf, stored.data, TREE_HASH) != 0)
         return differs(message, at->tree.size + 1, "the bytes do not have the recorded leaf hash");
-    status_t status = check_columns(message, at->tree.size + 1, bytes, row_text(rows, row, 3), row_int(rows, row, 4));
+    status_t status = check_columns(message, at->tree.size + 1, bytes, row_text(rows, row, 3),
+                                    row_int(rows, row, 4));
     if (status == OK)
         status = check_stream(at, message, row_text(rows, row, 3), row_int(rows, row, 4));
     if (status == OK)
@@ -117,8 +119,9 @@ static status_t verify_head(struct verification *at, struct message *message)
         return status;
     tree_root(&at->tree, root);
     if (row_int(&rows, 0, 0) != (int64_t)at->tree.size)
-        return differs(message, at->tree.size, arena_printf(message->arena, "the log ends here and its head says %lld",
-                                                             (long long)row_int(&rows, 0, 0)));
+        return differs(message, at->tree.size,
+                       arena_printf(message->arena, "the log ends here and its head says %lld",
+                                    (long long)row_int(&rows, 0, 0)));
     if (memcmp(root, row_bytes(&rows, 0, 4).data, TREE_HASH) != 0)
         return differs(message, at->tree.size, "the tree does not have the head's root");
     return OK;
@@ -155,7 +158,8 @@ int log_verify(struct message *message, bool progress)
         printf("{\"verified\":true,\"events\":%" PRIu64 ",\"streams\":%zu,\"root\":\"%s\"}\n", at.tree.size,
                zhashx_size(at.versions), hex(message->arena, root, TREE_HASH));
     else
-        printf("{\"verified\":false,\"events\":%" PRIu64 ",\"fault\":\"%s\"}\n", at.tree.size, message->reason);
+        printf("{\"verified\":false,\"events\":%" PRIu64 ",\"fault\":\"%s\"}\n", at.tree.size,
+               message->reason);
     zhashx_destroy(&at.versions);
     return status == OK ? 0 : status == POISON ? 4 : 1;
 }

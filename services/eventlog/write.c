@@ -11,7 +11,7 @@
 #include <czmq.h>
 #include <string.h>
 
-#define RECHECKED 10000  // events at the end of the log that are recomputed when it is taken over
+#define RECHECKED    10000  // events at the end of the log that are recomputed when it is taken over
 #define RECHECK_PAGE 500
 
 typedef Eventlog__V1__Appended__One One;
@@ -22,13 +22,13 @@ struct candidate {
     ProtobufCBinaryData bytes;
     uint8_t leaf[TREE_HASH];
     One *result;
-    bool judged;       // malformed: not looked up
-    int64_t last;      // last version of its stream in the database
-    int64_t position;  // where this very version stands, 0: nowhere
+    bool judged;                 // malformed: not looked up
+    int64_t last;                // last version of its stream in the database
+    int64_t position;            // where this very version stands, 0: nowhere
     ProtobufCBinaryData stands;  // the leaf that stands there
 };
 
-// ------------------------------------------------------------------------------------------------ taking over
+// ----------------------------------------------------------------------------------------------- taking over
 
 // The newest recorded tree some way back, brought forward over what is stored, must be the head's.
 static status_t recompute_end(struct message *message, const struct tree *head)
@@ -59,7 +59,8 @@ static status_t recompute_end(struct message *message, const struct tree *head)
             tree_add(&tree, leaf);
         }
     }
-    if (status == OK && (tree.size != head->size || memcmp(tree.hashes, head->hashes, (size_t)tree.count * TREE_HASH) != 0))
+    if (status == OK &&
+        (tree.size != head->size || memcmp(tree.hashes, head->hashes, (size_t)tree.count * TREE_HASH) != 0))
         return fail(message, POISON, "the recomputed tree differs from the head at position %llu",
                     (unsigned long long)head->size);
     return status;
@@ -71,8 +72,8 @@ static status_t make_head(struct eventlog *log, struct message *message)
     uint8_t root[TREE_HASH];
 
     tree_root(&empty, root);
-    return RUN(message, create_head, NULL, TEXT(uuid_new(message->arena, clock_real_us())), BOOL(log->rehearsal),
-               BYTES(root, TREE_HASH));
+    return RUN(message, create_head, NULL, TEXT(uuid_new(message->arena, clock_real_us())),
+               BOOL(log->rehearsal), BYTES(root, TREE_HASH));
 }
 
 static status_t load_head(struct eventlog *log, struct message *message)
@@ -86,9 +87,10 @@ static status_t load_head(struct eventlog *log, struct message *message)
     bool rehearsal = row_int(&rows, 0, 3) != 0;
     ProtobufCBinaryData frontier = row_bytes(&rows, 0, 5);
     if (rehearsal != log->rehearsal)
-        return fail(message, REFUSED, "this log was made by a %s and this process was started as a %s: set or unset "
-                    "REHEARSAL, or use another database", rehearsal ? "rehearsal" : "real stack",
-                    log->rehearsal ? "rehearsal" : "real stack");
+        return fail(message, REFUSED,
+                    "this log was made by a %s and this process was started as a %s: set or unset "
+                    "REHEARSAL, or use another database",
+                    rehearsal ? "rehearsal" : "real stack", log->rehearsal ? "rehearsal" : "real stack");
     if (tree_load(&log->tree, (uint64_t)row_int(&rows, 0, 0), frontier.data, frontier.len) != 0)
         return fail(message, POISON, "the head's tree does not fit its position %lld",
                     (long long)row_int(&rows, 0, 0));
@@ -147,7 +149,7 @@ status_t log_take_over(struct eventlog *log, struct message *message)
     return status;
 }
 
-// ---------------------------------------------------------------------------------------------- checking events
+// ------------------------------------------------------------------------------------------- checking events
 
 static bool begins_with_word(const char *text, const char *word, char end)
 {
@@ -156,26 +158,38 @@ static bool begins_with_word(const char *text, const char *word, char end)
     return size > 0 && strncmp(text, word, size) == 0 && text[size] == end;
 }
 
-static status_t check_event(const struct eventlog *log, struct message *message, const Event *event, const char *sender)
+// A service's own package, or what all services have in common, in the stream that is for it.
+static bool type_fits(const Event *event)
+{
+    if (begins_with_word(event->type, event->source, '.'))
+        return true;
+    return begins_with_word(event->type, "service", '.') &&
+           begins_with_word(event->stream + strlen(event->source) + 1, "incident", '/');
+}
+
+static status_t check_event(const struct eventlog *log, struct message *message, const Event *event,
+                            const char *sender)
 {
     if (strcmp(event->source, sender) != 0)
-        return fail(message, REFUSED, "source is '%s' and the sender is '%s': they must be the same", event->source, sender);
+        return fail(message, REFUSED, "source is '%s' and the sender is '%s': they must be the same",
+                    event->source, sender);
     if (!begins_with_word(event->stream, event->source, '/') || strlen(event->stream) > LIMIT_LINE_BYTES)
         return fail(message, REFUSED, "stream '%s' must begin with '%s/'", event->stream, event->source);
-    if (!begins_with_word(event->type, event->source, '.'))
-        return fail(message, REFUSED, "type '%s' must belong to the package of '%s'", event->type, event->source);
+    if (!type_fits(event))
+        return fail(message, REFUSED, "type '%s' must belong to the package of '%s'", event->type,
+                    event->source);
     if (!uuid_valid(event->id))
         return fail(message, REFUSED, "id '%s' must be a UUID in lower case", event->id);
     if (event->version < 1 || event->version > INT64_MAX)
         return fail(message, REFUSED, "version of stream %s must be 1 or more", event->stream);
     if (event->rehearsal != log->rehearsal)
-        return fail(message, REFUSED, "the event is %s and this log is %s", event->rehearsal ? "of a rehearsal" : "real",
-                    log->rehearsal ? "a rehearsal's" : "real");
+        return fail(message, REFUSED, "the event is %s and this log is %s",
+                    event->rehearsal ? "of a rehearsal" : "real", log->rehearsal ? "a rehearsal's" : "real");
     return OK;
 }
 
-static struct candidate take_candidate(const struct eventlog *log, struct message *message, ProtobufCBinaryData bytes,
-                                       const char *sender)
+static struct candidate take_candidate(const struct eventlog *log, struct message *message,
+                                       ProtobufCBinaryData bytes, const char *sender)
 {
     struct candidate candidate = {.bytes = bytes};
     struct message own = message_new(message->arena);
@@ -184,9 +198,11 @@ static struct candidate take_candidate(const struct eventlog *log, struct messag
     candidate.result = arena_alloc(message->arena, sizeof *candidate.result);
     eventlog__v1__appended__one__init(candidate.result);
     if (bytes.len > LIMIT_EVENT_BYTES)
-        status = fail(&own, REFUSED, "an event of %zu bytes is too large; at most %d", bytes.len, LIMIT_EVENT_BYTES);
+        status = fail(&own, REFUSED, "an event of %zu bytes is too large; at most %d", bytes.len,
+                      LIMIT_EVENT_BYTES);
     if (status == OK)
-        status = message_decode(&own, &eventlog__v1__event__descriptor, bytes.data, bytes.len, &candidate.event);
+        status = message_decode(&own, &eventlog__v1__event__descriptor, bytes.data, bytes.len,
+                                &candidate.event);
     if (status == OK)
         status = check_event(log, &own, candidate.event, sender);
     if (status != OK) {
@@ -200,8 +216,8 @@ static struct candidate take_candidate(const struct eventlog *log, struct messag
     return candidate;
 }
 
-static struct candidate *take_candidates(const struct eventlog *log, struct message *message, struct wish wishes[],
-                                         int count, int *ret_count)
+static struct candidate *take_candidates(const struct eventlog *log, struct message *message,
+                                         struct wish wishes[], int count, int *ret_count)
 {
     size_t total = 0, n = 0;
 
@@ -241,7 +257,7 @@ static status_t find_places(struct message *message, struct candidate *candidate
     return status;
 }
 
-// ------------------------------------------------------------------------------------------------ judging a batch
+// ------------------------------------------------------------------------------------------- judging a batch
 
 static void store_at(One *result, int64_t position)
 {
@@ -250,22 +266,23 @@ static void store_at(One *result, int64_t position)
 }
 
 // A version that stands already: the same bytes are acknowledged again, others are an alarm.
-static void judge_repeat(struct message *message, struct candidate *candidate, int64_t position, const uint8_t *leaf)
+static void judge_repeat(struct message *message, struct candidate *candidate, int64_t position,
+                         const uint8_t *leaf)
 {
     if (memcmp(leaf, candidate->leaf, TREE_HASH) == 0) {
         store_at(candidate->result, position);
         return;
     }
     candidate->result->result = EVENTLOG__V1__APPENDED__RESULT__REFUSED;
-    candidate->result->reason =
-        arena_printf(message->arena, "version %llu of stream %s stands at position %lld with other content",
-                     (unsigned long long)candidate->event->version, candidate->event->stream, (long long)position);
+    candidate->result->reason = arena_printf(
+        message->arena, "version %llu of stream %s stands at position %lld with other content",
+        (unsigned long long)candidate->event->version, candidate->event->stream, (long long)position);
     log_alarm("two events claim one version", "stream", candidate->event->stream, "reason",
               candidate->result->reason, NULL);
 }
 
-// In the order they came. added[] gets those that are new, and their places; this batch's own additions are found again by
-// stream (the last one) and by stream and version.
+// In the order they came. added[] gets those that are new, and their places; this batch's own additions are
+// found again by stream (the last one) and by stream and version.
 static int judge(const struct eventlog *log, struct message *message, struct candidate *candidates, int count,
                  struct candidate **added)
 {
@@ -278,7 +295,8 @@ static int judge(const struct eventlog *log, struct message *message, struct can
         if (candidate->judged)
             continue;
         const char *stream = candidate->event->stream;
-        const char *key = arena_printf(message->arena, "%llu %s", (unsigned long long)candidate->event->version, stream);
+        const char *key = arena_printf(message->arena, "%llu %s",
+                                       (unsigned long long)candidate->event->version, stream);
         const struct candidate *newest = zhashx_lookup(last, stream), *same = zhashx_lookup(versions, key);
         uint64_t next = (newest ? newest->event->version : (uint64_t)candidate->last) + 1;
 
@@ -300,10 +318,10 @@ static int judge(const struct eventlog *log, struct message *message, struct can
     return n;
 }
 
-// ---------------------------------------------------------------------------------------------------- appending
+// ------------------------------------------------------------------------------------------------- appending
 
-static status_t write_added(const struct eventlog *log, struct message *message, struct candidate **added, int count,
-                            const struct tree *tree, int64_t now_us)
+static status_t write_added(const struct eventlog *log, struct message *message, struct candidate **added,
+                            int count, const struct tree *tree, int64_t now_us)
 {
     size_t room = (size_t)count;
     const char **streams = arena_alloc(message->arena, room * sizeof *streams);
@@ -328,11 +346,13 @@ static status_t write_added(const struct eventlog *log, struct message *message,
                           db_int_array(message, versions, count), db_text_array(message, types, count),
                           db_bytes_array(message, bytes, count), db_bytes_array(message, leaves, count));
     if (status == OK && rows.affected != 1)
-        status = fail(message, REFUSED, "another writer has taken the log over from epoch %lld", (long long)log->epoch);
+        status = fail(message, REFUSED, "another writer has taken the log over from epoch %lld",
+                      (long long)log->epoch);
     return status;
 }
 
-static Entry **entries_of(const struct eventlog *log, arena_t *arena, struct candidate **added, int count, int64_t now_us)
+static Entry **entries_of(const struct eventlog *log, arena_t *arena, struct candidate **added, int count,
+                          int64_t now_us)
 {
     Entry **entries = arena_alloc(arena, ((size_t)count + 1) * sizeof *entries);
 
