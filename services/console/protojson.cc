@@ -311,7 +311,7 @@ extern "C" bool protojson_encode(protojson_t *protojson, arena_t *arena, const c
     const pb::Descriptor *descriptor = protojson->pool.FindMessageTypeByName(type);
     std::string bytes;
 
-    if (key != nullptr && value != nullptr)
+    if (key != nullptr && value != nullptr && descriptor != nullptr)
         walk.path.push_back({key, 0});
     bool well = descriptor == nullptr ? complain(walk, "there is no message " + std::string(type) + " in the contract")
                 : value == nullptr    ? complain(walk, std::string(key) + " is missing")

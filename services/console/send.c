@@ -101,6 +101,8 @@ static bool open_line(struct console *console, struct line *line)
     line->has_actor = as != NULL;
     if (as != NULL && !actor_parse(console->arena, as, &line->actor, &line->reason))
         return false;
+    if (json_object_get(line->source.root, "body") == NULL)
+        json_object_set_new(line->source.root, "body", json_object());
     return protojson_encode(console_contract(console), console->arena, line->type, &line->source, "body", &line->body,
                             &line->size, &line->reason);
 }
@@ -203,7 +205,7 @@ const struct command commands_send[] = {
      "names; an instant may also be written as \"2024-06-15T00:00:00+02:00\". Without JSON the message is empty.\n\n"
      "With --stream each line of standard input is one object\n"
      "  {\"type\": \"intake.v1.Withdraw\", \"body\": {...}, \"as\": \"per:APPROVER:958935420\", \"id\": \"...\", \"service\": \"...\"}\n"
-     "where only type and body are required, and each is answered, in order, by one line\n"
+     "of which only type is required, and each is answered, in order, by one line\n"
      "  {\"id\": \"...\", \"status\": \"OK\", \"reason\": \"\", \"type\": \"...\", \"body\": {...}}\n"
      "whose status is one of bus.v1.Reply.Status, or NOT_SENT when the line was wrong, or SILENCE when no answer\n"
      "came in time. The exit code is 1 when a line was not sent, 3 when one had no answer; a refusal is an answer.",

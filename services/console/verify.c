@@ -3,9 +3,8 @@
 // The log is read as any client reads it. What is checked: positions without gap; every event canonical, its data too; the
 // versions of every stream 1, 2, 3; no id twice; source, stream and type of one mind; rehearsal as the log says; epochs that
 // never go back; and at the end the root of the tree over the leaf hashes against the root the event log tells.
-#include "console.h"
+#include "verify.h"
 
-#include "tree.h"
 #include "values/values.h"
 
 #include <czmq.h>
@@ -23,33 +22,34 @@ struct seen {
 
 struct verification {
     struct console *console;
+    const Eventlog__V1__Head *head;
     struct tree tree;
-    zhashx_t *versions;   // stream: its last version
+    zhashx_t *versions;  // stream: its last version
     struct seen *ids;
     size_t n_ids, room;
     uint64_t epoch;
-    const Eventlog__V1__Head *head;  // on the ground: it outlives the pages
+    const char *why;
 };
 
-static int differs(const struct verification *at, const char *what)
+// Always false, so that `return differs(...)` reads well.
+static bool differs(verification_t *at, const char *what)
 {
-    return fault(EXIT_DIFFERENT, "position %llu: %s", (unsigned long long)at->tree.size + 1, what);
+    at->why = arena_printf(at->console->arena, "position %llu: %s", (unsigned long long)at->tree.size + 1, what);
+    return false;
 }
 
 static bool parse_id(const char *text, uint8_t ret[ID_BYTES])
 {
-    size_t bytes = 0;
-
     if (!uuid_valid(text))
         return false;
-    for (; bytes < ID_BYTES; bytes++, text += 2) {
+    for (size_t i = 0; i < ID_BYTES; i++, text += 2) {
         text += *text == '-';
-        ret[bytes] = (uint8_t)strtoul((const char[]){text[0], text[1], '\0'}, NULL, 16);
+        ret[i] = (uint8_t)strtoul((const char[]){text[0], text[1], '\0'}, NULL, 16);
     }
     return true;
 }
 
-static int check_id(struct verification *at, const Eventlog__V1__Event *event)
+static bool check_id(verification_t *at, const Eventlog__V1__Event *event)
 {
     if (at->n_ids == at->room) {
         at->room = at->room == 0 ? 1024 : at->room * 2;
@@ -58,10 +58,10 @@ static int check_id(struct verification *at, const Eventlog__V1__Event *event)
     }
     struct seen *seen = &at->ids[at->n_ids++];
     seen->position = at->tree.size + 1;
-    return parse_id(event->id, seen->id) ? EXIT_DONE : differs(at, "the event's id is not a UUID");
+    return parse_id(event->id, seen->id) || differs(at, "the event's id is not a UUID");
 }
 
-static int check_version(struct verification *at, const Eventlog__V1__Event *event)
+static bool check_version(verification_t *at, const Eventlog__V1__Event *event)
 {
     uint64_t last = (uint64_t)(uintptr_t)zhashx_lookup(at->versions, event->stream);
 
@@ -69,7 +69,7 @@ static int check_version(struct verification *at, const Eventlog__V1__Event *eve
         return differs(at, arena_printf(at->console->arena, "stream %s goes from version %llu to %llu", event->stream,
                                         (unsigned long long)last, (unsigned long long)event->version));
     zhashx_update(at->versions, event->stream, (void *)(uintptr_t)event->version);
-    return EXIT_DONE;
+    return true;
 }
 
 // Does the text begin with this word and then this mark?
@@ -80,12 +80,12 @@ static bool begins(const char *text, const char *word, char mark)
     return strncmp(text, word, length) == 0 && text[length] == mark;
 }
 
-static int check_source(const struct verification *at, const Eventlog__V1__Event *event)
+static bool check_source(verification_t *at, const Eventlog__V1__Event *event)
 {
     arena_t *arena = at->console->arena;
 
     if (!begins(event->stream, event->source, '/'))
-        return differs(at, arena_printf(arena, "stream %s is not of its source %s", event->stream, event->source));
+        return differs(at, arena_printf(arena, "stream %s is not of its source '%s'", event->stream, event->source));
     // service.v1 is what all services have in common.
     if (!begins(event->type, event->source, '.') && !begins(event->type, "service", '.'))
         return differs(at, arena_printf(arena, "a %s cannot come from %s", event->type, event->source));
@@ -93,51 +93,7 @@ static int check_source(const struct verification *at, const Eventlog__V1__Event
         return differs(at, event->rehearsal ? "an event of a rehearsal in a real log" : "a real event in a rehearsal's log");
     if (!protojson_canonical(console_contract(at->console), event->type, event->data.data, event->data.len))
         return differs(at, arena_printf(arena, "the event's data is not a %s of this contract", event->type));
-    return EXIT_DONE;
-}
-
-static int check_entry(struct verification *at, const Eventlog__V1__Entry *entry)
-{
-    const Eventlog__V1__Event *event;
-    uint8_t leaf[TREE_HASH];
-
-    if (entry->position != at->tree.size + 1)
-        return differs(at, arena_printf(at->console->arena, "missing; position %llu came instead",
-                                        (unsigned long long)entry->position));
-    if (entry->epoch < at->epoch)
-        return differs(at, "its epoch is older than that of the one before it");
-    at->epoch = entry->epoch;
-    at->console->message.reason = NULL;
-    if (message_decode(&at->console->message, &eventlog__v1__event__descriptor, entry->event.data, entry->event.len,
-                       &event) != OK)
-        return differs(at, at->console->message.reason);
-    int code = check_source(at, event);
-    if (code == EXIT_DONE)
-        code = check_version(at, event);
-    if (code == EXIT_DONE)
-        code = check_id(at, event);
-    if (code != EXIT_DONE)
-        return code;
-    tree_leaf(entry->event.data, entry->event.len, leaf);
-    tree_add(&at->tree, leaf);
-    return EXIT_DONE;
-}
-
-static int check_pages(struct verification *at)
-{
-    const Eventlog__V1__Page *page;
-    int code = EXIT_DONE;
-
-    while (code == EXIT_DONE && at->tree.size < at->head->position) {
-        arena_reset(at->console->arena);
-        code = read_page(at->console, at->tree.size, LIMIT_PAGE_ENTRIES, &page);
-        if (code == EXIT_DONE && page->n_entries == 0)
-            code = differs(at, "missing; the log ends before the head it tells");
-        for (size_t i = 0; code == EXIT_DONE && i < page->n_entries && at->tree.size < at->head->position; i++)
-            code = check_entry(at, page->entries[i]);
-        progress("verifying", at->tree.size, at->head->position);
-    }
-    return code;
+    return true;
 }
 
 static int compare_ids(const void *left, const void *right)
@@ -145,68 +101,160 @@ static int compare_ids(const void *left, const void *right)
     return memcmp(((const struct seen *)left)->id, ((const struct seen *)right)->id, ID_BYTES);
 }
 
-static int check_ids_differ(struct verification *at)
+static bool check_ids_differ(verification_t *at)
 {
     if (at->n_ids > 1)
         qsort(at->ids, at->n_ids, sizeof at->ids[0], compare_ids);
-    for (size_t i = 1; i < at->n_ids; i++)
-        if (compare_ids(&at->ids[i - 1], &at->ids[i]) == 0)
-            return fault(EXIT_DIFFERENT, "positions %llu and %llu hold events of the same id",
-                         (unsigned long long)at->ids[i - 1].position, (unsigned long long)at->ids[i].position);
-    return EXIT_DONE;
+    for (size_t i = 1; i < at->n_ids; i++) {
+        if (compare_ids(&at->ids[i - 1], &at->ids[i]) != 0)
+            continue;
+        uint64_t a = at->ids[i - 1].position, b = at->ids[i].position;
+        at->why = arena_printf(at->console->arena, "position %llu: its event has the id of the one at position %llu",
+                               (unsigned long long)(a > b ? a : b), (unsigned long long)(a > b ? b : a));
+        return false;
+    }
+    return true;
 }
 
-static int check_root(struct verification *at, uint8_t root[TREE_HASH])
+static bool check_root(verification_t *at, uint8_t root[TREE_HASH])
 {
-    arena_t *arena = at->console->ground;
+    arena_t *arena = at->console->arena;
+    const ProtobufCBinaryData *told = &at->head->root;
 
     tree_root(&at->tree, root);
-    if (at->head->root.len != TREE_HASH || memcmp(root, at->head->root.data, TREE_HASH) != 0)
-        return fault(EXIT_DIFFERENT, "position %llu: the tree's root is %s, but the event log tells %s",
-                     (unsigned long long)at->head->position, hex(arena, root, TREE_HASH),
-                     hex(arena, at->head->root.data, at->head->root.len));
+    if (told->len == TREE_HASH && memcmp(root, told->data, TREE_HASH) == 0)
+        return true;
+    at->why = arena_printf(arena, "position %llu: the tree's root is %s, but the event log tells '%s'",
+                           (unsigned long long)at->head->position, hex(arena, root, TREE_HASH),
+                           hex(arena, told->data, told->len));
+    return false;
+}
+
+// ------------------------------------------------------------------------------------------------ entry by entry
+
+verification_t *verification_new(struct console *console, const Eventlog__V1__Head *head)
+{
+    verification_t *at = arena_alloc(console->ground, sizeof *at);
+
+    *at = (verification_t){.console = console, .head = head, .versions = zhashx_new()};
+    return at;
+}
+
+void verification_destroy(verification_t **at_p)
+{
+    free((*at_p)->ids);
+    zhashx_destroy(&(*at_p)->versions);
+    *at_p = NULL;
+}
+
+bool verification_entry(verification_t *at, const Eventlog__V1__Entry *entry, const char **ret_why)
+{
+    struct message *message = &at->console->message;
+    const Eventlog__V1__Event *event;
+    uint8_t leaf[TREE_HASH];
+    bool well = true;
+
+    message->reason = NULL;
+    if (entry->position != at->tree.size + 1)
+        well = differs(at, arena_printf(at->console->arena, "missing; position %llu came instead",
+                                        (unsigned long long)entry->position));
+    else if (entry->epoch < at->epoch)
+        well = differs(at, "its epoch is older than that of the one before it");
+    else if (message_decode(message, &eventlog__v1__event__descriptor, entry->event.data, entry->event.len, &event) != OK)
+        well = differs(at, message->reason);
+    well = well && check_source(at, event) && check_version(at, event) && check_id(at, event);
+    *ret_why = at->why;
+    if (!well)
+        return false;
+    at->epoch = entry->epoch;
+    tree_leaf(entry->event.data, entry->event.len, leaf);
+    tree_add(&at->tree, leaf);
+    return true;
+}
+
+bool verification_end(verification_t *at, uint8_t ret[TREE_HASH], const char **ret_why)
+{
+    bool well = check_ids_differ(at) && check_root(at, ret);
+
+    *ret_why = at->why;
+    return well;
+}
+
+uint64_t verification_position(const verification_t *at)
+{
+    return at->tree.size;
+}
+
+size_t verification_streams(const verification_t *at)
+{
+    return zhashx_size(at->versions);
+}
+
+// --------------------------------------------------------------------------------------------------- the log
+
+static int check_pages(struct console *console, verification_t *at, uint64_t head)
+{
+    const Eventlog__V1__Page *page;
+    const char *why;
+
+    while (verification_position(at) < head) {
+        arena_reset(console->arena);
+        int code = read_page(console, verification_position(at), LIMIT_PAGE_ENTRIES, &page);
+        if (code != EXIT_DONE)
+            return code;
+        if (page->n_entries == 0)
+            return fault(EXIT_DIFFERENT, "position %llu: missing; the log ends before the head it tells",
+                         (unsigned long long)verification_position(at) + 1);
+        for (size_t i = 0; i < page->n_entries && verification_position(at) < head; i++)
+            if (!verification_entry(at, page->entries[i], &why))
+                return fault(EXIT_DIFFERENT, "%s", why);
+        progress("verifying", verification_position(at), head);
+    }
+    progress_end();
     return EXIT_DONE;
 }
 
-static int tell(const struct verification *at, const uint8_t root[TREE_HASH])
+// The head is decoded onto the ground, since the arena is reset with every page.
+static int keep_head(struct console *console, const Eventlog__V1__Head **ret)
 {
-    const char *format = at->console->json
-                             ? "{\"verified\": true, \"events\": %llu, \"streams\": %zu, \"root\": \"%s\", \"log_id\": \"%s\"}\n"
-                             : "verified: %llu events in %zu streams, root %s of log %s\n";
-
-    printf(format, (unsigned long long)at->tree.size, zhashx_size(at->versions),
-           hex(at->console->ground, root, TREE_HASH), at->head->log_id);
-    return EXIT_DONE;
-}
-
-static int keep_head(struct verification *at)
-{
-    struct console *console = at->console;
     arena_t *arena = console->arena;
 
-    // Decoded onto the ground, since the arena is reset with every page.
     console->arena = console->message.arena = console->ground;
-    int code = read_head(console, &at->head);
+    int code = read_head(console, ret);
     console->arena = console->message.arena = arena;
     return code;
 }
 
+static int verify_to(struct console *console, verification_t *at, const Eventlog__V1__Head *head)
+{
+    uint8_t root[TREE_HASH];
+    const char *why;
+
+    int code = check_pages(console, at, head->position);
+    if (code != EXIT_DONE)
+        return code;
+    if (!verification_end(at, root, &why))
+        return fault(EXIT_DIFFERENT, "%s", why);
+    unsigned long long events = verification_position(at);
+    const char *root_text = hex(console->ground, root, TREE_HASH);
+    if (console->json)
+        printf("{\"verified\": true, \"events\": %llu, \"streams\": %zu, \"root\": \"%s\", \"log_id\": \"%s\"}\n", events,
+               verification_streams(at), root_text, head->log_id);
+    else
+        printf("verified: %llu events in %zu streams, root %s of log %s\n", events, verification_streams(at), root_text,
+               head->log_id);
+    return EXIT_DONE;
+}
+
 int run_verify(struct console *console)
 {
-    struct verification at = {.console = console, .versions = zhashx_new()};
-    uint8_t root[TREE_HASH];
+    const Eventlog__V1__Head *head;
 
-    int code = keep_head(&at);
-    if (code == EXIT_DONE)
-        code = check_pages(&at);
-    progress_end();
-    if (code == EXIT_DONE)
-        code = check_ids_differ(&at);
-    if (code == EXIT_DONE)
-        code = check_root(&at, root);
-    if (code == EXIT_DONE)
-        code = tell(&at, root);
-    free(at.ids);
-    zhashx_destroy(&at.versions);
+    int code = keep_head(console, &head);
+    if (code != EXIT_DONE)
+        return code;
+    verification_t *at = verification_new(console, head);
+    code = verify_to(console, at, head);
+    verification_destroy(&at);
     return code;
 }

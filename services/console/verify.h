@@ -1,0 +1,21 @@
+// verify: recompute all that the event log claims, from the stored bytes alone; entry by entry, so that tests can feed it.
+#pragma once
+
+#include "console.h"
+
+#include "tree.h"
+
+typedef struct verification verification_t;
+
+// Begin at position 1 of a log with this head, which must outlive it. Never NULL.
+verification_t *verification_new(struct console *console, const Eventlog__V1__Head *head);
+void verification_destroy(verification_t **at_p);
+
+// The next entry. False, with a sentence that names the position, at the first fault; the arena is then still the page's.
+bool verification_entry(verification_t *at, const Eventlog__V1__Entry *entry, const char **ret_why);
+
+// After the last entry: no id twice, and the root that the head tells. ret takes the root.
+bool verification_end(verification_t *at, uint8_t ret[TREE_HASH], const char **ret_why);
+
+uint64_t verification_position(const verification_t *at);
+size_t verification_streams(const verification_t *at);
