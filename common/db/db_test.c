@@ -1,0 +1,417 @@
+// One connection to a real PostgreSQL: values there and back, what failures become, and what COMMIT really said.
+// Needs CHECK_DATABASE_URL; ends with 77 without it.
+#include "db/db.h"
+#include "db_test_store.sql.h"
+#include "limits.h"
+#include "values/values.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+#undef fail  // cmocka's macro of that name would hide ours
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+static const struct sql *const *const statements[] = {sql_db_test_all, NULL};
+static const struct migration *const migrations[] = {migrations_db_test, NULL};
+static char schema[64];
+
+static db_t *open_database(const struct sql *const *const *lists)
+{
+    return db_new(&(struct db_config){.url = getenv("CHECK_DATABASE_URL"),
+                                      .schema = schema,
+                                      .statements = lists,
+                                      .application_name = "db_test"});
+}
+
+static int make_schema(void **state)
+{
+    (void)state;
+    snprintf(schema, sizeof schema, "check_db_%d \"ø\"", (int)getpid());
+    struct message message = message_new(arena_new(LIMIT_ARENA_BYTES));
+    message.db = open_database(NULL);
+    status_t status = db_migrate(&message, NULL, migrations);
+    if (status != OK)
+        print_error("%s\n", message.reason);
+    db_destroy(&message.db);
+    arena_destroy(&message.arena);
+    return status;
+}
+
+static int drop_schema(void **state)
+{
+    (void)state;
+    struct message message = message_new(arena_new(LIMIT_ARENA_BYTES));
+    message.db = open_database(statements);
+    status_t status = db_connect(&message);
+    if (status == OK)
+        status = RUN0(&message, drop_schema, NULL);
+    db_destroy(&message.db);
+    arena_destroy(&message.arena);
+    return status;
+}
+
+// A message with a connection, and empty tables.
+static int with_message(void **state)
+{
+    struct message *message = malloc(sizeof *message);
+    assert_non_null(message);
+    *message = message_new(arena_new(LIMIT_ARENA_BYTES));
+    message->db = open_database(statements);
+    *state = message;
+    return db_connect(message);
+}
+
+static int without_message(void **state)
+{
+    struct message *message = *state;
+    db_rollback(message);
+    db_destroy(&message->db);
+    db_destroy(&message->db);
+    arena_destroy(&message->arena);
+    free(message);
+    return 0;
+}
+
+// The same connection, as the next message sees it: with nothing having failed.
+static struct message next(const struct message *message)
+{
+    struct message fresh = message_new(message->arena);
+    fresh.db = message->db;
+    return fresh;
+}
+
+static int64_t things(const struct message *message)
+{
+    struct message counting = next(message);
+    struct rows rows;
+    assert_int_equal(OK, db_connect(&counting));
+    assert_int_equal(OK, RUN0(&counting, count_things, &rows));
+    return row_int(&rows, 0, 0);
+}
+
+static void says(const struct message *message, const char *part)
+{
+    assert_non_null(message->reason);
+    if (strstr(message->reason, part) == NULL) {
+        print_error("\"%s\" does not say \"%s\"\n", message->reason, part);
+        assert_true(false);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ values
+
+static void every_kind_of_value_goes_there_and_back(void **state)
+{
+    struct message *message = *state;
+    static const struct {
+        const char *text;
+        int64_t number;
+        bool truth;
+        const char *bytes;
+        size_t size;
+    } values[] = {
+        {"Bodø", 0, false, "\x00\x01\xFF\\x27'", 7},
+        {"'; DROP TABLE thing; --", INT64_MAX, true, "", 0},
+        {"", INT64_MIN, false, "\x00", 1},
+        {"line\nline\ttab \\ \" $1", -1, true, "\\x00", 4},
+    };
+    for (size_t i = 0; i < COUNT(values); i++) {
+        struct rows rows;
+        assert_int_equal(OK, RUN(message, echo, &rows, TEXT(values[i].text), INT(values[i].number),
+                                 BOOL(values[i].truth), BYTES(values[i].bytes, values[i].size)));
+        assert_int_equal(1, rows.count);
+        assert_string_equal(values[i].text, row_text(&rows, 0, 0));
+        assert_true(values[i].number == row_int(&rows, 0, 1));
+        assert_int_equal(values[i].truth, row_int(&rows, 0, 2));
+        assert_int_equal(values[i].size, row_bytes(&rows, 0, 3).len);
+        assert_memory_equal(values[i].bytes, row_bytes(&rows, 0, 3).data, values[i].size);
+        assert_string_equal("$9", row_text(&rows, 0, 5));
+        assert_false(row_null(&rows, 0, 0) || row_null(&rows, 0, 3));
+    }
+}
+
+static void null_is_not_the_empty_string(void **state)
+{
+    struct message *message = *state;
+    struct rows rows;
+    assert_int_equal(OK, RUN(message, echo, &rows, TEXT(NULL), TEXT(NULL), TEXT(NULL), TEXT(NULL)));
+    for (int column = 0; column < 5; column++)
+        assert_true(row_null(&rows, 0, column));
+    assert_string_equal("", row_text(&rows, 0, 0));
+    assert_true(row_int(&rows, 0, 1) == 0);
+    assert_int_equal(0, row_bytes(&rows, 0, 3).len);
+    // What protobuf-c makes of an empty bytes field is empty, not NULL.
+    assert_int_equal(OK, RUN(message, echo, &rows, TEXT(""), INT(0), BOOL(false), BYTES(NULL, 0)));
+    assert_false(row_null(&rows, 0, 0) || row_null(&rows, 0, 3));
+}
+
+static void arrays_keep_odd_elements(void **state)
+{
+    struct message *message = *state;
+    static const char *const texts[] = {"a", "", NULL, "NULL", "x,y", "{\"}", "back\\slash", "Tromsø \n"};
+    static const int64_t numbers[] = {0, -1, INT64_MAX, INT64_MIN, 4, 5, 6, 7};
+    const struct arg bytes[] = {BYTES("\x00\xFF", 2), BYTES("", 0),  {.bytes = NULL}, BYTES("\\", 1),
+                                BYTES("4", 1),        BYTES("5", 1), BYTES("6", 1),   BYTES("7", 1)};
+    struct rows rows;
+
+    assert_int_equal(OK, RUN(message, echo_arrays, &rows, db_text_array(message, texts, COUNT(texts)),
+                             db_int_array(message, numbers, COUNT(numbers)),
+                             db_bytes_array(message, bytes, COUNT(bytes))));
+    assert_int_equal(COUNT(texts), rows.count);
+    for (int i = 0; i < rows.count; i++) {
+        assert_int_equal(texts[i] == NULL, row_null(&rows, i, 0));
+        assert_string_equal(texts[i] != NULL ? texts[i] : "", row_text(&rows, i, 0));
+        assert_true(numbers[i] == row_int(&rows, i, 1));
+        assert_int_equal(bytes[i].bytes == NULL, row_null(&rows, i, 2));
+        assert_int_equal(bytes[i].size, row_bytes(&rows, i, 2).len);
+        assert_memory_equal(bytes[i].size ? bytes[i].bytes : "", row_bytes(&rows, i, 2).data ?: (uint8_t *)"",
+                            bytes[i].size);
+    }
+    assert_int_equal(OK, RUN(message, echo_arrays, &rows, db_text_array(message, NULL, 0),
+                             db_int_array(message, NULL, 0), db_bytes_array(message, NULL, 0)));
+    assert_int_equal(0, rows.count);
+}
+
+static void text_that_is_not_utf8_is_poison(void **state)
+{
+    struct message *message = *state;
+    assert_int_equal(POISON, RUN(message, echo, NULL, TEXT("\xFF"), INT(0), BOOL(true), BYTES("", 0)));
+    says(message, "the database failed to run echo");
+    assert_string_equal("22021", db_sqlstate(message->db));
+}
+
+static void the_number_of_changed_rows_is_told(void **state)
+{
+    struct message *message = *state;
+    struct rows rows;
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, RUN(message, add_thing, &rows, TEXT("a"), INT(1)));
+    assert_int_equal(1, rows.affected);
+    assert_int_equal(0, rows.count);
+    assert_int_equal(OK, RUN(message, add_thing, &rows, TEXT("b"), INT(1)));
+    assert_int_equal(OK, RUN(message, renumber_things, &rows, INT(2)));
+    assert_int_equal(2, rows.affected);
+}
+
+// ------------------------------------------------------------------------------------------------ outcomes
+
+static void each_sqlstate_has_its_outcome(void **state)
+{
+    struct message *message = *state;
+    static const struct {
+        const char *sqlstate;
+        status_t status;
+    } outcomes[] = {
+        {"40001", RETRY},  {"40P01", RETRY},  {"23505", RETRY},  {"55P03", RETRY},  {"53100", RETRY},
+        {"53200", RETRY},  {"53300", RETRY},  {"23503", POISON}, {"23514", POISON}, {"23502", POISON},
+        {"22003", POISON}, {"42501", POISON}, {"42P01", POISON}, {"57014", POISON}, {"40002", POISON},
+        {"55000", POISON}, {"P0001", POISON}, {"08006", RETRY},  {"57P01", RETRY},  {"57P03", RETRY},
+    };
+    for (size_t i = 0; i < COUNT(outcomes); i++) {
+        struct message one = next(message);
+        assert_int_equal(OK, db_connect(&one));
+        assert_int_equal(outcomes[i].status, RUN(&one, fail_with, NULL, TEXT(outcomes[i].sqlstate)));
+        assert_string_equal(outcomes[i].sqlstate, db_sqlstate(one.db));
+        says(&one,
+             arena_printf(one.arena, "run fail_with: complained \"as asked\" (%s)", outcomes[i].sqlstate));
+        assert_null(strstr(one.reason, "secret"));
+    }
+}
+
+static void a_row_that_someone_was_faster_with_is_retried_and_a_broken_rule_is_poison(void **state)
+{
+    struct message *message = *state, again = next(message), broken = next(message);
+
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("a"), TEXT("1")));
+    assert_int_equal(RETRY, RUN(&again, add_thing, NULL, TEXT("a"), TEXT("1")));
+    says(&again, "thing_pkey");
+    db_rollback(message);
+    assert_int_equal(POISON, RUN(&broken, add_thing, NULL, TEXT("a"), TEXT("13")));
+    assert_int_equal(0, things(message));
+}
+
+static void what_was_rolled_back_never_was(void **state)
+{
+    struct message *message = *state;
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("a"), INT(1)));
+    db_rollback(message);
+    db_rollback(message);
+    assert_int_equal(0, things(message));
+}
+
+static void a_failed_transaction_is_not_committed_though_the_server_says_ok(void **state)
+{
+    struct message *message = *state, failing = next(message);
+
+    // given a transaction in which something failed and nobody cared
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("a"), INT(1)));
+    assert_int_equal(POISON, RUN(&failing, fail_with, NULL, TEXT("P0001")));
+    // when it is committed, then it is not
+    assert_int_equal(RETRY, db_commit(message));
+    says(message, "rolled the transaction back");
+    assert_int_equal(0, things(message));
+}
+
+static void a_rule_checked_at_commit_refuses_the_commit(void **state)
+{
+    struct message *message = *state;
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, RUN(message, add_orphan, NULL, TEXT("a")));
+    assert_int_equal(POISON, db_commit(message));
+    says(message, "the database failed to commit");
+    assert_string_equal("23503", db_sqlstate(message->db));
+    assert_int_equal(0, things(message));
+}
+
+static void a_warning_while_committing_leaves_the_outcome_unknown(void **state)
+{
+    struct message *message = *state, after = next(message);
+
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, RUN(message, at_the_last_moment, NULL, TEXT("warn")));
+    assert_int_equal(RETRY, db_commit(message));
+    says(message, "the outcome is unknown");
+    // A later commit is not suspected of it.
+    assert_int_equal(OK, db_begin(&after));
+    assert_int_equal(OK, RUN(&after, at_the_last_moment, NULL, TEXT("nothing")));
+    assert_int_equal(OK, db_commit(&after));
+}
+
+static void a_connection_lost_while_committing_leaves_the_outcome_unknown(void **state)
+{
+    struct message *message = *state, after = next(message);
+
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, RUN(message, at_the_last_moment, NULL, TEXT("die")));
+    assert_int_equal(RETRY, db_commit(message));
+    says(message, "the database failed to commit");
+    assert_int_equal(OK, db_begin(&after));
+}
+
+// ------------------------------------------------------------------------------------------------ the connection
+
+static void a_connection_lost_in_a_transaction_is_retried_on_a_new_one(void **state)
+{
+    struct message *message = *state, after = next(message);
+
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("a"), INT(1)));
+    struct message dying = next(message);
+    assert_int_equal(RETRY, RUN0(&dying, die_now, NULL));
+    // Until someone begins again, everything says that it is down, and nothing crashes.
+    struct message down = next(message);
+    assert_int_equal(RETRY, RUN(&down, add_thing, NULL, TEXT("a"), INT(1)));
+    says(&down, "connection is down");
+    struct message committing = next(message);
+    assert_int_equal(RETRY, db_commit(&committing));
+    db_rollback(message);
+    assert_int_equal(OK, db_begin(&after));
+    assert_int_equal(OK, RUN(&after, add_thing, NULL, TEXT("a"), INT(1)));
+    db_rollback(&after);
+    assert_int_equal(0, things(message));
+}
+
+static void a_connection_lost_while_idle_is_made_anew_without_a_word(void **state)
+{
+    struct message *message = *state, killer = message_new(message->arena);
+    struct rows rows;
+
+    assert_int_equal(OK, RUN0(message, whoami, &rows));
+    killer.db = open_database(statements);
+    assert_int_equal(OK, db_connect(&killer));
+    assert_int_equal(OK, RUN(&killer, kill_other, NULL, TEXT(row_text(&rows, 0, 0))));
+    db_destroy(&killer.db);
+    usleep(100000);
+    assert_int_equal(OK, db_begin(message));
+    assert_null(message->reason);
+}
+
+static void a_connection_is_set_up_as_it_must_be(void **state)
+{
+    struct message *message = *state;
+    struct rows rows;
+    assert_int_equal(OK, RUN0(message, whoami, &rows));
+    assert_string_equal(schema, row_text(&rows, 0, 1));
+    assert_string_equal("on", row_text(&rows, 0, 2));
+    assert_string_equal("db_test", row_text(&rows, 0, 3));
+}
+
+static void the_database_being_away_is_retried(void **state)
+{
+    const struct message *message = *state;
+    struct message away = message_new(message->arena);
+    // Port 9 of this machine: nobody lives there.
+    away.db = db_new(&(struct db_config){.url = "postgresql://nobody@127.0.0.1:9/nothing", .schema = "x"});
+    assert_int_equal(RETRY, db_connect(&away));
+    says(&away, "the database cannot be reached");
+    assert_string_equal("08001", db_sqlstate(away.db));
+    struct message again = next(&away);
+    assert_int_equal(RETRY, db_begin(&again));
+    db_rollback(&again);
+    db_destroy(&away.db);
+}
+
+static void a_wrong_column_stops_the_service_at_start(void **state)
+{
+    static const struct sql right = {.name = "right", .text = "SELECT 1"};
+    static const struct sql wrong = {.name = "wrong", .text = "SELECT versoin FROM thing"};
+    static const struct sql *const list[] = {&right, &wrong, &right, NULL};
+    static const struct sql *const *const lists[] = {sql_db_test_all, list, sql_db_test_all, NULL};
+    const struct message *message = *state;
+    struct message starting = message_new(message->arena);
+
+    starting.db = open_database(lists);
+    assert_int_equal(POISON, db_connect(&starting));
+    says(&starting, "the database failed to prepare wrong: column \"versoin\" does not exist (42703)");
+    struct message again = next(&starting);
+    assert_int_equal(POISON, db_begin(&again));
+    db_destroy(&starting.db);
+}
+
+static void parameters_are_counted_outside_quotes_and_comments(void **state)
+{
+    (void)state;
+    assert_int_equal(4, sql_echo.params);
+    assert_int_equal(0, sql_drop_schema.params);
+    assert_int_equal(2, sql_add_thing.params);
+    assert_string_equal("add_thing", sql_add_thing.name);
+}
+
+#define EACH(test) cmocka_unit_test_setup_teardown(test, with_message, without_message)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        EACH(every_kind_of_value_goes_there_and_back),
+        EACH(null_is_not_the_empty_string),
+        EACH(arrays_keep_odd_elements),
+        EACH(text_that_is_not_utf8_is_poison),
+        EACH(the_number_of_changed_rows_is_told),
+        EACH(each_sqlstate_has_its_outcome),
+        EACH(a_row_that_someone_was_faster_with_is_retried_and_a_broken_rule_is_poison),
+        EACH(what_was_rolled_back_never_was),
+        EACH(a_failed_transaction_is_not_committed_though_the_server_says_ok),
+        EACH(a_rule_checked_at_commit_refuses_the_commit),
+        EACH(a_warning_while_committing_leaves_the_outcome_unknown),
+        EACH(a_connection_lost_while_committing_leaves_the_outcome_unknown),
+        EACH(a_connection_lost_in_a_transaction_is_retried_on_a_new_one),
+        EACH(a_connection_lost_while_idle_is_made_anew_without_a_word),
+        EACH(a_connection_is_set_up_as_it_must_be),
+        EACH(the_database_being_away_is_retried),
+        EACH(a_wrong_column_stops_the_service_at_start),
+        EACH(parameters_are_counted_outside_quotes_and_comments),
+    };
+    if (getenv("CHECK_DATABASE_URL") == NULL)
+        return 77;
+    return cmocka_run_group_tests(tests, make_schema, drop_schema);
+}

@@ -1,0 +1,56 @@
+-- What db_test.c says to a database: each kind of value there and back, and each kind of failure.
+
+-- schema: 1 tables for tests
+CREATE TABLE thing (
+    id text PRIMARY KEY,
+    number bigint CHECK (number <> 13),
+    parent text REFERENCES thing DEFERRABLE INITIALLY DEFERRED
+);
+CREATE FUNCTION complain(code text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'complained "as asked"' USING ERRCODE = code, DETAIL = 'secret detail $1';
+END $$;
+
+-- schema: 2 what happens while a transaction commits
+CREATE TABLE last_moment (what text);
+CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    IF new.what = 'warn' THEN
+        RAISE WARNING 'canceling wait for synchronous replication';
+    ELSIF new.what = 'die' THEN
+        PERFORM pg_terminate_backend(pg_backend_pid());
+        PERFORM pg_sleep(10);
+    END IF;
+    RETURN NULL;
+END $body$;
+CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON last_moment
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION at_commit();
+
+-- name: echo
+SELECT $1::text, $2::bigint, $3::boolean, $4::bytea, length($1::text), '$9' /* no $8 */ -- nor $7
+-- name: echo_arrays
+SELECT text, number, bytes
+  FROM unnest($1::text[], $2::bigint[], $3::bytea[]) WITH ORDINALITY AS row (text, number, bytes, place)
+ ORDER BY place;
+
+-- Comments above a name belong to what follows.
+-- name: add_thing
+INSERT INTO thing (id, number) VALUES ($1, $2::bigint)
+-- name: add_orphan
+INSERT INTO thing (id, parent) VALUES ($1, 'nobody')
+-- name: count_things
+SELECT count(*) FROM thing
+-- name: renumber_things
+UPDATE thing SET number = $1::bigint
+-- name: fail_with
+SELECT complain($1)
+-- name: at_the_last_moment
+INSERT INTO last_moment (what) VALUES ($1)
+-- name: die_now
+SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(10)
+-- name: kill_other
+SELECT pg_terminate_backend($1::int)
+-- name: whoami
+SELECT pg_backend_pid(), current_schema(), current_setting('synchronous_commit'), current_setting('application_name')
+-- name: drop_schema
+DO $$ BEGIN EXECUTE format('DROP SCHEMA %I CASCADE', current_schema()); END $$

@@ -1,0 +1,77 @@
+#!/usr/bin/python3
+"""A store.sql is read as it is meant, and a wrong one is refused with a sentence and its line."""
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+EMBED = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'embed_sql.py')
+
+
+def embed(text):
+    """Returns (header, None) or (None, what was said)."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, output = os.path.join(folder, 'store.sql'), os.path.join(folder, 'x.h')
+        with open(source, 'w', encoding='utf-8') as file:
+            file.write(text)
+        done = subprocess.run([sys.executable, EMBED, source, 'x', output], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            return None, done.stderr.strip().removeprefix(folder + os.sep)
+        with open(output, encoding='utf-8') as file:
+            return file.read(), None
+
+
+class EmbedSql(unittest.TestCase):
+    def refused(self, text, said):
+        header, why = embed(text)
+        self.assertIsNone(header)
+        self.assertEqual(said, why)
+
+    def test_an_empty_store_has_empty_lists(self):
+        header, _ = embed('-- nothing yet\n')
+        self.assertRegex(header, r'migrations_x\[\] __attribute__\(\(unused\)\) = \{\n    \{0, NULL\},')
+        self.assertRegex(header, r'sql_x_all\[\] __attribute__\(\(unused\)\) = \{\n    NULL,')
+
+    def test_blocks_become_steps_and_statements(self):
+        header, _ = embed('-- about\n-- schema: 1 first\nCREATE TABLE a ();\n\n-- why\n-- name: look\n'
+                          "SELECT \"x\", E'\\n$5' FROM a WHERE b = $2 AND c = $1\n")
+        self.assertIn('{1,\n        "CREATE TABLE a ();\\n"},', header)
+        self.assertIn('.name = "look", .params = 2, .text =', header)
+        self.assertIn('"SELECT \\"x\\", E\'\\\\n$5\' FROM a WHERE b = $2 AND c = $1\\n"};', header)
+        self.assertNotIn('why', header)
+        self.assertIn('&sql_look,\n    NULL,', header)
+
+    def test_parameters_are_not_looked_for_in_quotes_and_comments(self):
+        header, _ = embed('-- name: a\nSELECT \'$4\', "$5", $$ $6 $$, $q$ $7 $q$, $10 -- $11\n/* $12\n $13 */\n')
+        self.assertIn('.params = 10,', header)
+
+    def test_a_comment_within_a_block_stays(self):
+        header, _ = embed('-- schema: 1 a\nA;\n-- about B\nB;\n')
+        self.assertIn('"-- about B\\n"', header)
+
+    def test_a_name_is_used_once(self):
+        self.refused('-- name: a\nSELECT 1\n-- name: a\nSELECT 2\n',
+                     'store.sql:3: the name "a" is used a second time')
+
+    def test_steps_have_no_gaps(self):
+        self.refused('-- schema: 1 a\nA\n-- schema: 3 c\nC\n',
+                     'store.sql:3: schema step "3" should be 2: steps are numbered without gaps')
+        self.refused('-- schema: two\nA\n',
+                     'store.sql:1: schema step "two" should be 1: steps are numbered without gaps')
+
+    def test_nothing_stands_before_the_first_block(self):
+        self.refused('-- fine\n\nSELECT 1\n-- name: a\nSELECT 2\n',
+                     'store.sql:3: text before the first block: begin with "-- schema: 1 what" or "-- name: x"')
+
+    def test_a_block_is_not_empty(self):
+        self.refused('-- name: a\n-- name: b\nSELECT 1\n', 'store.sql:1: the block "name: a" is empty')
+
+    def test_a_name_is_one_that_c_and_postgresql_take(self):
+        for name in ('Look', '1a', 'a b', 'a' * 56, ''):
+            self.refused(f'-- name: {name}\nSELECT 1\n', f'store.sql:1: the name "{name}" is not 1 to 55 of a-z, 0-9 '
+                                                         'and _, beginning with a letter')
+
+
+if __name__ == '__main__':
+    unittest.main()
