@@ -1,0 +1,118 @@
+"""tests/run: builds with sanitizers, starts a PostgreSQL of its own, runs every test, stops everything, counts."""
+
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+
+TESTS = pathlib.Path(__file__).resolve().parent.parent
+ROOT = TESTS.parent
+sys.path.insert(0, str(ROOT / "deploy"))
+
+import stack  # noqa: E402
+
+BUILD = ROOT / "build-test"
+FOLDER = ROOT / ".run" / "tests"
+OPTIONS = ["-Db_sanitize=address,undefined", "-Db_lundef=false"]
+SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
+
+
+def say(line):
+    print(line, flush=True)
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="tests/run", allow_abbrev=False, description=(
+        "Build with AddressSanitizer and UBSan, start a private PostgreSQL, run the tests of rules, stores and modules, "
+        "then the journeys and faults through real processes; stop everything. Closes with 'N passed, N failed'."))
+    parser.add_argument("--quick", action="store_true", help="without the journeys and faults through real processes")
+    parser.add_argument("words", nargs="*", help="only journeys and faults whose names contain these words (pytest -k)")
+    parser.epilog = "exit codes: 0 all passed, 1 something failed or could not be run, 2 wrong usage"
+    return parser.parse_args()
+
+
+class Database:
+    """The PostgreSQL that tests of stores use; each test makes and drops a schema of its own."""
+
+    def __init__(self):
+        self.folder = FOLDER / "database"
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for name in ["log", "pid"]:
+            (self.folder / name).mkdir(parents=True)
+        (self.folder / "secrets").mkdir(mode=0o700)
+        self.cluster = stack.Cluster(self.folder)
+
+    def __enter__(self):
+        # What is lost with the machine is no loss here; durability is tested by the faults.
+        self.cluster.start({"fsync": "off", "synchronous_commit": "off"})
+        return self.cluster.url("postgres", "postgres")
+
+    def __exit__(self, *unused):
+        self.cluster.stop()
+        shutil.rmtree(self.cluster.place(), ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def counted(report):
+    """Passed, failed and skipped of a JUnit file; a file that is missing is one failure."""
+    passed = failed = skipped = 0
+    if not report.exists():
+        return 0, 1, 0
+    for case in ElementTree.parse(report).iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed += 1
+            say(f"FAILED: {case.get('classname', '')} {case.get('name')}")
+        elif case.find("skipped") is not None:
+            skipped += 1
+        else:
+            passed += 1
+    return passed, failed, skipped
+
+
+def unit_tests(url):
+    env = {**os.environ, **SANITIZERS, "CHECK_DATABASE_URL": url}
+    subprocess.run(["meson", "test", "-C", str(BUILD), "--no-rebuild", "--print-errorlogs"], env=env,
+                   stdin=subprocess.DEVNULL)
+    return counted(BUILD / "meson-logs" / "testlog.junit.xml")
+
+
+def journeys(words):
+    report = FOLDER / "journeys.xml"
+    report.unlink(missing_ok=True)
+    choice = ["-k", " or ".join(words)] if words else []
+    folders = [str(path) for path in (TESTS / name for name in ["contract", "journey", "fault"]) if path.is_dir()]
+    env = {**os.environ, **SANITIZERS, "TILDEL_BUILD": str(BUILD), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-m", "pytest", "-q", "-x" if words else "-ra", "-p", "no:cacheprovider",
+                    f"--junitxml={report}", *choice, *folders], env=env, cwd=TESTS, stdin=subprocess.DEVNULL)
+    return counted(report)
+
+
+def main():
+    words = parse()
+    began = time.monotonic()
+    results = []
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    say("building with sanitizers")
+    stack.build(BUILD, *OPTIONS)
+    if not words.words:
+        with Database() as url:
+            results.append(unit_tests(url))
+    if not words.quick:
+        results.append(journeys(words.words))
+    passed, failed, skipped = (sum(column) for column in zip(*results))
+    say(f"took {time.monotonic() - began:.0f} seconds" + (f"; {skipped} could not be run here" if skipped else ""))
+    say(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except stack.Fault as fault:
+        print(f"tests/run: {fault}", file=sys.stderr)
+        print("0 passed, 1 failed")
+        sys.exit(1)
