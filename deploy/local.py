@@ -22,7 +22,8 @@ def up(words):
     say(f"building in {BUILD}")
     stack.build(BUILD, *BUILD_OPTIONS)
     local.up(words.rehearsal, progress=say)
-    say(f"running in {local.folder}; `. {local.folder}/env` gives a shell the settings of tildel, deploy/down stops it")
+    say(f"running in {local.folder}; `. {local.folder}/env` gives a shell the settings of tildel, "
+        f"deploy/down stops it")
 
 
 def down(words):
@@ -43,11 +44,13 @@ def down(words):
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="deploy/" + arguments[0], allow_abbrev=False)
     if arguments[0] == "up":
-        parser.description = ("Build and start broker, event log, six services and the finance connector with a private "
-                              "PostgreSQL cluster, as ordinary processes; they stay until deploy/down.")
+        parser.description = ("Build and start broker, event log, six services and the finance connector "
+                              "with a private PostgreSQL cluster, as ordinary processes that stay until "
+                              "deploy/down.")
         parser.add_argument("--rehearsal", action="store_true",
-                            help="a stack whose calendar may be moved and whose every event is marked; for ever")
-        parser.add_argument("--dir", type=pathlib.Path, default=RUN, help="folder for everything it makes (.run)")
+                            help="a stack whose calendar may be moved; every event is marked, for ever")
+        parser.add_argument("--dir", type=pathlib.Path, default=RUN,
+                            help="folder for everything it makes (.run)")
     else:
         parser.description = "Stop the local stack, and the demo's if it was kept. Nothing is removed."
         parser.add_argument("--dir", type=pathlib.Path, help="folder of one stack (else all under .run)")

@@ -1,10 +1,11 @@
 """The play: one real call, from announcement to audited accounts, with everything that goes wrong on the way.
 
-Each scene is a function that reads from top to bottom: who does what, and what is refused to whom. The cast is in
-demo-data/: real municipalities, invented projects. The play stops with a sentence the moment anything is not as expected.
+Each scene is a function that reads from top to bottom: who does what, and what is refused to whom. The cast
+is in demo-data/: real municipalities, invented projects. The play stops with a sentence the moment anything
+is not as expected.
 
-The services agree eventually, so a scene asks until it is as it must be (Stage.until, Stage.quiet) and never sleeps and
-hopes. The calendar is moved (bus.v1.MoveCalendar) and stands still, so the play needs a rehearsal.
+The services agree eventually, so a scene asks until it is as it must be (Stage.until, Stage.quiet) and never
+sleeps and hopes. The calendar is moved (bus.v1.MoveCalendar) and stands still, so the play needs a rehearsal.
 """
 
 import csv
@@ -77,7 +78,8 @@ class Case:
     @property
     def readers_in_the_end(self):
         """Who scored: the replacement of one who turned out to have an interest comes in that one's place."""
-        names = [self.facts["replacement"] if name == self.facts.get("conflicted") else name for name in self.facts["readers"]]
+        names = [self.facts["replacement"] if name == self.facts.get("conflicted") else name
+                 for name in self.facts["readers"]]
         return [f"imdi.{name}:READER" for name in names]
 
 
@@ -88,7 +90,8 @@ class Stage:
         with open(DATA / "organisations.csv", newline="") as file:
             self.organisations = {row["organisation_number"]: row for row in csv.DictReader(file)}
         facts = json.loads((DATA / "cases.json").read_text())
-        self.cases = {key: Case(key, fact, self.organisations) for key, fact in facts.items() if not only or key in only}
+        self.cases = {key: Case(key, fact, self.organisations) for key, fact in facts.items() if not only
+                      or key in only}
         self.speaker = speaker
         self.say = say
         self.refusals = 0
@@ -109,7 +112,7 @@ class Stage:
         """A command that must be done, or a query that must be answered."""
         answer = self.speaker.ask(type, body, actor)
         if answer.status != "OK":
-            raise Unexpected(f"{actor} could not do {type}: {answer.status}: {answer.reason or 'no reason was given'}")
+            raise Unexpected(f"{actor} could not do {type}: {answer.status}: {answer.reason or 'no reason'}")
         self.done += 1
         return answer.body
 
@@ -117,9 +120,10 @@ class Stage:
         """A command that must be refused, with a reason that says why (a regular expression)."""
         answer = self.speaker.ask(type, body, actor)
         if answer.status != "REFUSED":
-            raise Unexpected(f"{actor} should not be able to do {type} ({why}), but the answer was {answer.status} {answer.reason}")
+            raise Unexpected(f"{actor} should not be able to do {type} ({why}), but the answer was "
+                             f"{answer.status} {answer.reason}")
         if not re.search(why, answer.reason, re.IGNORECASE):
-            raise Unexpected(f"{type} was refused to {actor} for another reason than {why!r}: {answer.reason}")
+            raise Unexpected(f"{type} was refused to {actor}, but not because of {why!r}: {answer.reason}")
         self.refusals += 1
         self.say(f"    refused: {answer.reason}")
 
@@ -163,7 +167,8 @@ class Stage:
         return answer.body.get("state") if answer.status == "OK" else None
 
     def becomes(self, case, state):
-        self.until(f"{case.name} to become {state}, it is {self.state(case)}", lambda: self.state(case) == state)
+        self.until(f"{case.name} to become {state}, it is {self.state(case)}",
+                   lambda: self.state(case) == state)
 
     def frame(self, call):
         self.quiet()
@@ -196,17 +201,21 @@ def scene_registers(stage):
 
 def register(stage, case, actor, capacity):
     person = actor.split(":")[0]
-    stage.does(OFFICER, "approval.v1.RegisterSignatory", signatory_id=made_id(f"{person} {capacity}"), person=person,
-               organisation_number=case.organisation, capacity=capacity, from_at_us=instant("2024-01-01T00:00:00+01:00"))
+    stage.does(OFFICER, "approval.v1.RegisterSignatory", signatory_id=made_id(f"{person} {capacity}"),
+               person=person,
+               organisation_number=case.organisation, capacity=capacity,
+               from_at_us=instant("2024-01-01T00:00:00+01:00"))
 
 
 def mandate(stage, case, director):
     """An employee signs by the director's mandate: for this call, up to an amount, for a time."""
     terms = dict(organisation_number=case.organisation, call_id=case.call, most_ore=200_000_000,
-                 from_at_us=instant("2024-01-01T00:00:00+01:00"), to_at_us=instant("2025-07-01T00:00:00+02:00"),
+                 from_at_us=instant("2024-01-01T00:00:00+01:00"),
+                 to_at_us=instant("2025-07-01T00:00:00+02:00"),
                  document_sha256="6b" * 32)
     own = director.split(":")[0]
-    stage.refused(director, "self|giver|own|same", "approval.v1.RegisterMandate", signatory_id=made_id("to oneself"),
+    stage.refused(director, "nobody gives a mandate to oneself", "approval.v1.RegisterMandate",
+                  signatory_id=made_id("to oneself"),
                   person=own, **terms)
     stage.does(director, "approval.v1.RegisterMandate", signatory_id=made_id(case.signer),
                person=case.signer.split(":")[0], **terms)
@@ -222,7 +231,7 @@ def definition(call):
 
 def scene_main_round(stage):
     """The main round of 10 million is announced and gets fewer good applications than it could pay."""
-    stage.refused(OFFICER, "UNIT_HEAD|role", "intake.v1.PublishCall", definition=definition(MAIN))
+    stage.refused(OFFICER, "for the role UNIT_HEAD", "intake.v1.PublishCall", definition=definition(MAIN))
     stage.does(HEAD, "intake.v1.PublishCall", definition=definition(MAIN))
     stage.quiet()
     stage.calendar("2024-01-22T09:00:00+01:00")
@@ -235,7 +244,8 @@ def scene_main_round(stage):
         sign(stage, case)
         stage.becomes(case, "SUBMITTED")
     stage.calendar("2024-02-15T00:00:00+01:00")
-    stage.until("the main call to close", lambda: stage.does(AUDITOR, "intake.v1.GetCall", call_id=MAIN)["closed"])
+    stage.until("the main call to close",
+                lambda: stage.does(AUDITOR, "intake.v1.GetCall", call_id=MAIN)["closed"])
     stage.calendar("2024-02-19T09:00:00+01:00")
     stage.quiet()
     for case in cases:
@@ -250,10 +260,10 @@ def scene_main_round(stage):
     for case in cases:
         accept(stage, case)
     stage.calendar("2024-03-04T09:00:00+01:00")
-    for case in cases:
-        pay(stage, case)
+    pay(stage, cases)
     left = stage.frame(MAIN)["residual_ore"]
-    stage.expects("the residual of the main call", left, 1_000_000_000 - sum(case.award_ore for case in cases))
+    stage.expects("the residual of the main call", left,
+                  1_000_000_000 - sum(case.award_ore for case in cases))
     stage.say(f"    awarded {kroner(1_000_000_000 - left)}, left {kroner(left)}")
 
 
@@ -263,13 +273,14 @@ def scene_extra_call(stage):
     left = stage.frame(MAIN)["residual_ore"]
     wanted = dict(call_id=MAIN, extra_call_id=EXTRA, reason="For få søknader i hovedrunden.")
     extra = dict(definition=definition(EXTRA), reason="Ubrukt ramme etter hovedrunden.")
-    stage.refused(HEAD, "reserv", "intake.v1.OpenExtraCall", **extra)
-    stage.refused(BUDGET, "residual|left", "allocation.v1.ReserveFrame", amount_ore=left + 100, **wanted)
+    stage.refused(HEAD, "is reserved", "intake.v1.OpenExtraCall", **extra)
+    stage.refused(BUDGET, "more than the residual", "allocation.v1.ReserveFrame", amount_ore=left + 100,
+                  **wanted)
     stage.does(BUDGET, "allocation.v1.ReserveFrame", amount_ore=700_000_000, **wanted)
     stage.quiet()
     stage.calendar("2024-06-07T09:00:00+02:00")
     larger = {**extra, "definition": {**extra["definition"], "frame_ore": 700_000_100}}
-    stage.refused(HEAD, "frame|reserv", "intake.v1.OpenExtraCall", **larger)
+    stage.refused(HEAD, "definition.frame_ore", "intake.v1.OpenExtraCall", **larger)
     stage.does(HEAD, "intake.v1.OpenExtraCall", **extra)
     stage.quiet()
     stage.expects("the frame of the extra call", stage.frame(EXTRA)["residual_ore"], 700_000_000)
@@ -282,7 +293,9 @@ def scene_applications(stage):
     """Municipalities write, alone or together; a county may not."""
     stage.calendar("2024-06-10T09:00:00+02:00")
     county = next(org for org in stage.organisations.values() if org["form"] == "FYLK")
-    stage.refused(f"agder.editor:EDITOR:{county['organisation_number']}", "KOMM|form|municipalit", "intake.v1.StartDraft",
+    stage.refused(f"agder.editor:EDITOR:{county['organisation_number']}",
+                  "only municipalities .KOMM. may apply",
+                  "intake.v1.StartDraft",
                   application_id=made_id("county"), call_id=EXTRA)
     for case in stage.having(call=EXTRA):
         draft(stage, case)
@@ -293,7 +306,8 @@ def scene_applications(stage):
     for case in stage.having("partners"):
         partner = next(iter(case.facts["partners"]))
         stranger = f"{partner}.signer:APPROVER:{case.facts['partners'][partner]}"
-        stage.refused(stranger, "organisation|lead", "approval.v1.Approve", **to_sign(stage, case, "APPLICATION"))
+        stage.refused(stranger, "only the lead", "approval.v1.Approve",
+                      **to_sign(stage, case, "APPLICATION"))
 
 
 def draft(stage, case):
@@ -301,29 +315,37 @@ def draft(stage, case):
     version = 0
     if case.facts.get("unbalanced_first"):
         version = unbalanced(stage, case)
-    stage.does(case.editor, "intake.v1.SaveDraft", application_id=case.id, expected_version=version, content=case.content)
+    stage.does(case.editor, "intake.v1.SaveDraft", application_id=case.id, expected_version=version,
+               content=case.content)
     stage.say(f"    {case.name} drafts «{case.content['title']}», {kroner(case.applied_ore)}")
 
 
 def unbalanced(stage, case):
-    """A budget that is one krone out, four years, no own contribution: saved, and told at the request for approval."""
+    """A budget one krone out, no own contribution, four years: saved, and told when approval is asked for."""
     budget = case.content["budget"][0]
     out = {**case.content, "budget": [{**budget, "grant_ore": budget["grant_ore"] + 100}]}
     stage.does(case.editor, "intake.v1.SaveDraft", application_id=case.id, expected_version=0, content=out)
-    stage.refused(case.editor, "budget", "intake.v1.RequestApproval", application_id=case.id, expected_version=1)
-    stage.refused(case.editor, "version", "intake.v1.SaveDraft", application_id=case.id, expected_version=0, content=out)
-    none = {**case.content, "budget": [{**budget, "own": [], "grant_ore": sum(line["cost_ore"] for line in budget["lines"])}]}
+    stage.refused(case.editor, "does not balance", "intake.v1.RequestApproval", application_id=case.id,
+                  expected_version=1)
+    stage.refused(case.editor, "expected_version", "intake.v1.SaveDraft", application_id=case.id,
+                  expected_version=0,
+                  content=out)
+    none = {**case.content,
+            "budget": [{**budget, "own": [], "grant_ore": sum(line["cost_ore"] for line in budget["lines"])}]}
     stage.does(case.editor, "intake.v1.SaveDraft", application_id=case.id, expected_version=1, content=none)
-    stage.refused(case.editor, "own", "intake.v1.RequestApproval", application_id=case.id, expected_version=2)
+    stage.refused(case.editor, "must contribute of their own", "intake.v1.RequestApproval",
+                  application_id=case.id, expected_version=2)
     four = {**case.content, "budget": [{**budget, "year": 2024 + n} for n in range(4)]}
     stage.does(case.editor, "intake.v1.SaveDraft", application_id=case.id, expected_version=2, content=four)
-    stage.refused(case.editor, "year", "intake.v1.RequestApproval", application_id=case.id, expected_version=3)
+    stage.refused(case.editor, "has 4 years", "intake.v1.RequestApproval", application_id=case.id,
+                  expected_version=3)
     return 3
 
 
 def confirm(stage, case):
     version = 1
-    stage.refused(case.editor, "partner|confirm", "intake.v1.RequestApproval", application_id=case.id, expected_version=version)
+    stage.refused(case.editor, "has not confirmed", "intake.v1.RequestApproval", application_id=case.id,
+                  expected_version=version)
     for partner in case.facts["partners"]:
         stage.does(case.partner_editor(partner), "intake.v1.ConfirmParticipation", application_id=case.id,
                    content_version=version)
@@ -331,16 +353,20 @@ def confirm(stage, case):
 
 def request(stage, case):
     stage.does(case.editor, "intake.v1.RequestApproval", application_id=case.id,
-               expected_version=int(stage.does(case.editor, "intake.v1.GetApplication", application_id=case.id)["content_version"]))
+               expected_version=int(stage.does(case.editor, "intake.v1.GetApplication",
+                                               application_id=case.id)["content_version"]))
 
 
 def to_sign(stage, case, kind):
     """What waits for a signature, as the signer sees it."""
     def look():
-        waiting = stage.does(OFFICER, "approval.v1.ListSignOffs", organisation_number=case.organisation).get("open", [])
-        return next((one for one in waiting if one["application_id"] == case.id and one["kind"] == kind), None)
+        waiting = stage.does(OFFICER, "approval.v1.ListSignOffs",
+                             organisation_number=case.organisation).get("open", [])
+        return next((one for one in waiting if one["application_id"] == case.id and one["kind"] == kind),
+                    None)
     one = stage.until(f"{kind} of {case.name} to wait for a signature", look)
-    return dict(application_id=case.id, kind=kind, version=int(one["version"]), content_sha256=one["content_sha256"])
+    return dict(application_id=case.id, kind=kind, version=int(one["version"]),
+                content_sha256=one["content_sha256"])
 
 
 def sign(stage, case):
@@ -353,7 +379,8 @@ def scene_deadline(stage):
     stage.calendar("2024-06-12T14:00:00+02:00")
     for case in stage.having("no sign_at", "no never_signed", call=EXTRA):
         if case.facts.get("signer") == "DISTRICT_DIRECTOR":
-            stage.refused(case.editor, "EDITOR|role|sign", "approval.v1.Approve", **to_sign(stage, case, "APPLICATION"))
+            stage.refused(case.editor, "for the role APPROVER", "approval.v1.Approve",
+                          **to_sign(stage, case, "APPLICATION"))
         sign(stage, case)
         stage.becomes(case, "SUBMITTED")
     for case in stage.having("withdrawn"):
@@ -368,7 +395,8 @@ def scene_deadline(stage):
                   f"{'late' if case.facts.get('late') else 'in time'}")
     if not stage.having("late"):
         stage.calendar("2024-06-15T00:00:00+02:00")
-    stage.until("the extra call to close", lambda: stage.does(AUDITOR, "intake.v1.GetCall", call_id=EXTRA)["closed"])
+    stage.until("the extra call to close",
+                lambda: stage.does(AUDITOR, "intake.v1.GetCall", call_id=EXTRA)["closed"])
     stage.calendar("2024-06-16T00:00:00+02:00")
     for case in stage.having("never_signed"):
         stage.becomes(case, "EXPIRED")
@@ -390,7 +418,8 @@ def scene_checks(stage):
     for case in stage.having("rejected"):
         rejected = case.facts["rejected"]
         check(stage, case, rejected["item"])
-        stage.does(HEAD, "evaluation.v1.Reject", application_id=case.id, ground=rejected["ground"], reason=rejected["reason"])
+        stage.does(HEAD, "evaluation.v1.Reject", application_id=case.id, ground=rejected["ground"],
+                   reason=rejected["reason"])
         stage.becomes(case, "REJECTED")
         stage.say(f"    {case.name} is rejected: {rejected['ground']}")
     for case in stage.having("readers", call=EXTRA):
@@ -406,10 +435,12 @@ FORMAL = ["ELIGIBLE_APPLICANT", "AUTHORISED_APPROVAL", "RIGHT_AREA", "OWN_CONTRI
 
 
 def check(stage, case, not_met=None):
-    stage.refused(OFFICER, "interest|declare|impartial", "evaluation.v1.AnswerFormalCheck", application_id=case.id, items=[
+    stage.refused(OFFICER, "declare your interest", "evaluation.v1.AnswerFormalCheck",
+                  application_id=case.id, items=[
         {"item": item, "answer": "MET"} for item in FORMAL])
     impartial(stage, case, OFFICER, HEAD)
-    items = [{"item": item, "answer": "NOT_MET", "note": "Se begrunnelsen."} if item == not_met else {"item": item, "answer": "MET"}
+    items = [{"item": item, "answer": "NOT_MET", "note": "Se begrunnelsen."} if item == not_met
+             else {"item": item, "answer": "MET"}
              for item in FORMAL]
     stage.does(OFFICER, "evaluation.v1.AnswerFormalCheck", application_id=case.id, items=items)
 
@@ -432,7 +463,8 @@ def read(stage, case):
 
 
 def assign(stage, case, place, reader, reason=""):
-    stage.does(HEAD, "evaluation.v1.AssignReader", application_id=case.id, place=place, person=reader.split(":")[0], reason=reason)
+    stage.does(HEAD, "evaluation.v1.AssignReader", application_id=case.id, place=place,
+               person=reader.split(":")[0], reason=reason)
 
 
 def conflict(stage, case):
@@ -440,9 +472,11 @@ def conflict(stage, case):
     place = case.facts["readers"].index(case.facts["conflicted"])
     stage.does(case.reader(place), "evaluation.v1.DeclareInterest", application_id=case.id, conflict=True,
                ground="fvl. § 6 annet ledd: ansatt hos søkeren inntil i fjor")
-    stage.refused(case.reader(place), "conflict|interest|impartial", "evaluation.v1.Score", application_id=case.id, criterion="F",
+    stage.refused(case.reader(place), "you declared a conflict of interest", "evaluation.v1.Score",
+                  application_id=case.id, criterion="F",
                   value=5, reason="Skal ikke telle.")
-    stage.refused(case.reader(place), "conflict|interest|impartial", "evaluation.v1.GetCase", application_id=case.id)
+    stage.refused(case.reader(place), "you declared a conflict of interest", "evaluation.v1.GetCase",
+                  application_id=case.id)
     substitute = case.readers_in_the_end[place]
     impartial(stage, case, substitute)
     assign(stage, case, place + 1, substitute, reason="Inhabil, se erklæringen.")
@@ -456,12 +490,14 @@ REASONS = {"F": "Vurdert mot formålet med ordningen og satsingsområdet.",
 
 
 def score(stage, case, reader, criterion, value):
-    stage.does(reader, "evaluation.v1.Score", application_id=case.id, criterion=criterion, value=value, reason=REASONS[criterion])
+    stage.does(reader, "evaluation.v1.Score", application_id=case.id, criterion=criterion, value=value,
+               reason=REASONS[criterion])
 
 
 def third(stage, case, first):
     """The two are too far apart on a criterion: a third reader settles it."""
-    stage.refused(first, "disagree|third|apart|differ", "evaluation.v1.CompleteEvaluation", **completion(case))
+    stage.refused(first, "a third reader must score it", "evaluation.v1.CompleteEvaluation",
+                  **completion(case))
     reader = f"imdi.{case.facts['third']['reader']}:READER"
     impartial(stage, case, reader)
     assign(stage, case, 3, reader)
@@ -482,7 +518,9 @@ def recommended_ore(case):
 
 def recommend(stage, case, reader):
     amount = recommended_ore(case)
-    stage.refused(reader, "appl", "evaluation.v1.Recommend", application_id=case.id, award=True, amount_ore=case.applied_ore + 100,
+    stage.refused(reader, "that were applied for", "evaluation.v1.Recommend", application_id=case.id,
+                  award=True,
+                  amount_ore=case.applied_ore + 100,
                   reason="Mer enn det er søkt om.")
     stage.does(reader, "evaluation.v1.Recommend", application_id=case.id, award=amount > 0, amount_ore=amount,
                reason="Innstilling etter kriteriene F, G1, G2 og O.", cuts=case.facts.get("cuts", ""))
@@ -493,7 +531,8 @@ def scene_evaluation(stage):
     for case in stage.having("readers", call=EXTRA):
         read(stage, case)
         stage.becomes(case, "RECOMMENDED")
-        stage.say(f"    {case.name} is read and recommended: {kroner(recommended_ore(case)) if recommended_ore(case) else 'refusal'}")
+        amount = recommended_ore(case)
+        stage.say(f"    {case.name} is read and recommended: {kroner(amount) if amount else 'refusal'}")
 
 
 # ------------------------------------------------------------------------------------------------ decisions
@@ -504,17 +543,21 @@ def scene_decisions(stage):
     stage.calendar("2024-07-03T10:00:00+02:00")
     stage.quiet()
     round_id = made_id("round 1")
-    stage.does(BUDGET, "allocation.v1.ProposeAllocation", round_id=round_id, call_id=EXTRA, method="DISCRETION", threshold=0)
-    stage.expects("the proposal computed again", stage.does(AUDITOR, "allocation.v1.RecomputeProposal", round_id=round_id)["equal"],
+    stage.does(BUDGET, "allocation.v1.ProposeAllocation", round_id=round_id, call_id=EXTRA,
+               method="DISCRETION", threshold=0)
+    stage.expects("the proposal computed again",
+                  stage.does(AUDITOR, "allocation.v1.RecomputeProposal", round_id=round_id)["equal"],
                   True)
     awarded = stage.having("award", "no reserve", call=EXTRA)
     refused_to_the_wrong_people(stage, awarded[0])
     for case in awarded:
         award(stage, case)
     left = stage.frame(EXTRA)["residual_ore"]
-    stage.expects("the residual after the awards", left, 700_000_000 - sum(case.award_ore for case in awarded))
+    stage.expects("the residual after the awards", left,
+                  700_000_000 - sum(case.award_ore for case in awarded))
     for case in stage.having("reserve"):
-        stage.refused(BUDGET, "residual|frame|left", "allocation.v1.DecideAward", **decision(case, case.award_ore))
+        stage.refused(BUDGET, "more than the residual", "allocation.v1.DecideAward",
+                      **decision(case, case.award_ore))
         stage.does(BUDGET, "allocation.v1.PutOnReserve", application_id=case.id, rank=case.facts["reserve"],
                    reason="God søknad; rammen er brukt opp.")
         stage.becomes(case, "RESERVE")
@@ -524,19 +567,23 @@ def scene_decisions(stage):
 
 
 def decision(case, amount_ore, year=2024):
-    return dict(application_id=case.id, amount_ore=amount_ore, evaluation_version=1, year=year, legal_basis=True,
+    return dict(application_id=case.id, amount_ore=amount_ore, evaluation_version=1, year=year,
+                legal_basis=True,
                 budget_cover=True, financially_sound=True,
                 reason="Tildelt etter vurderingen av kriteriene F, G1, G2 og O.")
 
 
 def refused_to_the_wrong_people(stage, case):
-    """Who recommended may not decide; a confirmation that is missing, another year's money, more than was asked: no."""
+    """Who recommended may not decide; nor without confirmations, for another year, above the request."""
     recommender = case.readers_in_the_end[0].split(":")[0]
-    stage.refused(f"{recommender}:BUDGET_HOLDER", "recommend|read", "allocation.v1.DecideAward", **decision(case, case.award_ore))
-    stage.refused(BUDGET, "financially_sound|confirm", "allocation.v1.DecideAward",
+    stage.refused(f"{recommender}:BUDGET_HOLDER", "another must decide it", "allocation.v1.DecideAward",
+                  **decision(case, case.award_ore))
+    stage.refused(BUDGET, "financially_sound must be confirmed", "allocation.v1.DecideAward",
                   **{**decision(case, case.award_ore), "financially_sound": False})
-    stage.refused(BUDGET, "appropriation", "allocation.v1.DecideAward", **decision(case, case.award_ore, year=2025))
-    stage.refused(BUDGET, "appl", "allocation.v1.DecideAward", **decision(case, case.applied_ore + 100_000))
+    stage.refused(BUDGET, "has no appropriation", "allocation.v1.DecideAward",
+                  **decision(case, case.award_ore, year=2025))
+    stage.refused(BUDGET, "that were applied for", "allocation.v1.DecideAward",
+                  **decision(case, case.applied_ore + 100_000))
 
 
 def award(stage, case):
@@ -551,7 +598,8 @@ def refuse(stage, case):
                    facts="Søknaden og vurderingene fra to lesere.",
                    considerations="Søknaden er rangert etter søknader som svarer bedre på F og O.")
     ground = case.facts["refused"]
-    stage.refused(BUDGET, "considerations", "allocation.v1.DecideRefusal", application_id=case.id, ground=ground,
+    stage.refused(BUDGET, "considerations is missing", "allocation.v1.DecideRefusal", application_id=case.id,
+                  ground=ground,
                   **{**reasons, "considerations": ""})
     stage.does(BUDGET, "allocation.v1.DecideRefusal", application_id=case.id, ground=ground, **reasons)
     stage.becomes(case, "REFUSED")
@@ -571,8 +619,9 @@ def letter(stage, case):
     stage.does(OFFICER, "allocation.v1.IssueLetter", application_id=case.id)
     stage.becomes(case, "OFFERED")
     if case.facts.get("new_letter"):
-        stage.refused(OFFICER, "reason", "allocation.v1.IssueLetter", application_id=case.id)
-        stage.does(OFFICER, "allocation.v1.IssueLetter", application_id=case.id, reason=case.facts["new_letter"])
+        stage.refused(OFFICER, "reason is missing", "allocation.v1.IssueLetter", application_id=case.id)
+        stage.does(OFFICER, "allocation.v1.IssueLetter", application_id=case.id,
+                   reason=case.facts["new_letter"])
 
 
 def scene_acceptance(stage):
@@ -591,17 +640,24 @@ def scene_acceptance(stage):
 
 def accept(stage, case):
     found = stage.does(case.editor, "allocation.v1.GetLetter", application_id=case.id)
-    terms = dict(application_id=case.id, letter_version=int(found["letter"]["letter_version"]), letter_sha256=found["letter_sha256"],
-                 conditions=[one["id"] for one in found["letter"]["conditions"]], account_number=case.facts["account"],
+    terms = dict(application_id=case.id, letter_version=int(found["letter"]["letter_version"]),
+                 letter_sha256=found["letter_sha256"],
+                 conditions=[one["id"] for one in found["letter"]["conditions"]],
+                 account_number=case.facts["account"],
                  kid=case.facts.get("kid", ""), project_number="P-2024-08")
     if case.facts.get("new_letter"):
-        stage.refused(case.editor, "version|current", "allocation.v1.Accept", **{**terms, "letter_version": 1})
-        stage.refused(case.editor, "condition", "allocation.v1.Accept", **{**terms, "conditions": terms["conditions"][1:]})
-        stage.refused(case.editor, "remark", "allocation.v1.Accept", **{**terms, "remark": "Vi forbeholder oss retten til resultatene."})
+        stage.refused(case.editor, "is not the current one", "allocation.v1.Accept",
+                      **{**terms, "letter_version": 1})
+        stage.refused(case.editor, "every one must be", "allocation.v1.Accept",
+                      **{**terms, "conditions": terms["conditions"][1:]})
+        stage.refused(case.editor, "must be empty", "allocation.v1.Accept",
+                      **{**terms, "remark": "Vi forbeholder oss retten til resultatene."})
         wrong = terms["account_number"][:-1] + str((int(terms["account_number"][-1]) + 1) % 10)
-        stage.refused(case.editor, "account", "allocation.v1.Accept", **{**terms, "account_number": wrong})
+        stage.refused(case.editor, "account_number", "allocation.v1.Accept",
+                      **{**terms, "account_number": wrong})
     if case.facts.get("bank_rejects"):
-        stage.refused(PAYMENTS, "payment|accept|unknown|no ", "payment.v1.PreparePayment", **preparation(case))
+        stage.refused(PAYMENTS, "due when the letter is accepted", "payment.v1.PreparePayment",
+                      **preparation(case))
     stage.does(case.editor, "allocation.v1.Accept", **terms)
     stage.does(case.signer, "approval.v1.Approve", **to_sign(stage, case, "ACCEPTANCE"))
     stage.becomes(case, "ACCEPTED")
@@ -611,10 +667,12 @@ def accept(stage, case):
 def lapse(stage, case):
     """Nobody accepted: a person confirms that the offer lapses, and the money is back in the frame."""
     before = stage.frame(EXTRA)["residual_ore"]
-    stage.refused(OFFICER, "accept|miss|pass", "allocation.v1.ConfirmLapse", application_id=case.id, reason="For tidlig.")
+    stage.refused(OFFICER, "has not passed", "allocation.v1.ConfirmLapse", application_id=case.id,
+                  reason="For tidlig.")
     stage.calendar("2024-07-22T09:00:00+02:00")
     stage.until("the acceptance to be missed", lambda: missed(stage, case))
-    stage.does(OFFICER, "allocation.v1.ConfirmLapse", application_id=case.id, reason="Ingen aksept innen fristen.")
+    stage.does(OFFICER, "allocation.v1.ConfirmLapse", application_id=case.id,
+               reason="Ingen aksept innen fristen.")
     stage.becomes(case, "LAPSED")
     stage.expects("the residual after the lapse", stage.frame(EXTRA)["residual_ore"], before + case.award_ore)
     stage.say(f"    {case.name} did not accept: {kroner(case.award_ore)} is back in the frame")
@@ -631,12 +689,12 @@ def missed(stage, case):
 def scene_payments(stage):
     """Prepared, disposed, attested and released by different people; the bank says what became of it."""
     stage.calendar("2024-08-05T09:00:00+02:00")
-    for case in stage.having("award", "no lapses", call=EXTRA):
-        pay(stage, case)
+    pay(stage, stage.having("award", "no lapses", call=EXTRA))
 
 
 def preparation(case):
-    return dict(payment_key=case.payment_key, coding="0671.62/6310/4200", value_date="2024-03-06" if case.call == MAIN else "2024-08-07")
+    return dict(payment_key=case.payment_key, coding="0671.62/6310/4200", value_date="2024-03-06"
+                if case.call == MAIN else "2024-08-07")
 
 
 def payment(stage, case):
@@ -644,41 +702,58 @@ def payment(stage, case):
     return answer.body if answer.status == "OK" else {}
 
 
-def pay(stage, case):
+def pay(stage, cases):
+    """All are released, then the bank's answers are awaited."""
+    for case in cases:
+        release(stage, case)
+    for case in cases:
+        if case.facts.get("bank_rejects"):
+            again(stage, case)
+        settled(stage, case, "CONFIRMED")
+        stage.becomes(case, "PAID")
+        stage.refused(PAYMENTS, "CONFIRMED", "payment.v1.PreparePayment", **preparation(case))
+        stage.say(f"    {case.name} is paid {kroner(case.award_ore)}")
+
+
+def release(stage, case):
     stage.until(f"a payment to {case.name} to be due", lambda: payment(stage, case).get("state") == "DUE")
     stage.does(PAYMENTS, "payment.v1.PreparePayment", **preparation(case))
     key = dict(payment_key=case.payment_key, content_sha256=payment(stage, case)["content_sha256"])
     sound = dict(legal_basis=True, budget_cover=True, financially_sound=True)
-    checked = dict(agrees_with_decision=True, acceptance_received=True, coding_right=True, account_belongs_to_recipient=True)
+    right = dict(agrees_with_decision=True, acceptance_received=True, coding_right=True,
+                 account_belongs_to_recipient=True)
     if case.facts.get("bank_rejects"):
-        stage.refused(AUTHORISER, "attest|dispos|state", "payment.v1.Authorise", **key)
-        stage.refused(BUDGET, "content|sha256|hash", "payment.v1.Dispose", **{**key, "content_sha256": "0" * 64}, **sound)
+        four_eyes(stage, key, sound, right)
+        return
     stage.does(BUDGET, "payment.v1.Dispose", **key, **sound)
-    if case.facts.get("bank_rejects"):
-        one_person = BUDGET.split(":")[0]
-        stage.refused(f"{one_person}:ATTESTANT", "dispos|different|same", "payment.v1.Attest", **key, **checked)
-    stage.does(ATTESTANT, "payment.v1.Attest", **key, **checked)
-    if case.facts.get("bank_rejects"):
-        one_person = ATTESTANT.split(":")[0]
-        stage.refused(f"{one_person}:AUTHORISER", "attest|different|same", "payment.v1.Authorise", **key)
+    stage.does(ATTESTANT, "payment.v1.Attest", **key, **right)
     stage.does(AUTHORISER, "payment.v1.Authorise", **key)
-    if case.facts.get("bank_rejects"):
-        again(stage, case)
-    settled(stage, case, "CONFIRMED")
-    stage.becomes(case, "PAID")
-    stage.refused(PAYMENTS, "confirmed|paid|state", "payment.v1.PreparePayment", **preparation(case))
-    stage.say(f"    {case.name} is paid {kroner(case.award_ore)}")
+
+
+def four_eyes(stage, key, sound, right):
+    """The same three signatures, and everyone who may not give them tries."""
+    disposer, attestant = BUDGET.split(":")[0], ATTESTANT.split(":")[0]
+    other = {**key, "content_sha256": "0" * 64}
+    stage.refused(AUTHORISER, "ATTESTED", "payment.v1.Authorise", **key)
+    stage.refused(BUDGET, "content_sha256", "payment.v1.Dispose", **other, **sound)
+    stage.does(BUDGET, "payment.v1.Dispose", **key, **sound)
+    stage.refused(f"{disposer}:ATTESTANT", "someone else", "payment.v1.Attest", **key, **right)
+    stage.does(ATTESTANT, "payment.v1.Attest", **key, **right)
+    stage.refused(f"{attestant}:AUTHORISER", "someone else", "payment.v1.Authorise", **key)
+    stage.does(AUTHORISER, "payment.v1.Authorise", **key)
 
 
 def settled(stage, case, state):
-    stage.until(f"the bank to say {state} about {case.name}", lambda: payment(stage, case).get("state") == state)
+    stage.until(f"the bank to say {state} about {case.name}",
+                lambda: payment(stage, case).get("state") == state)
 
 
 def again(stage, case):
     """The bank rejects: the same key, the next attempt, never a second payment."""
     settled(stage, case, "FAILED")
     stage.say(f"    the bank rejects the payment to {case.name}: {payment(stage, case)['last_text']}")
-    stage.does(PAYMENTS, "payment.v1.RetryPayment", payment_key=case.payment_key, reason="Banken avviste; kontoen er bekreftet åpen.")
+    stage.does(PAYMENTS, "payment.v1.RetryPayment", payment_key=case.payment_key,
+               reason="Banken avviste; kontoen er bekreftet åpen.")
 
 
 # -------------------------------------------------------------------------------------------------- reports
@@ -709,7 +784,7 @@ def report_state(stage, case):
 
 
 def accounts(stage, case):
-    """Booked as budgeted, less what was cut from the award and what was not spent; what differs is explained."""
+    """Booked as budgeted, less what was cut and what was not spent; what differs is explained."""
     granted = stage.does(case.editor, "allocation.v1.GetLetter", application_id=case.id)["letter"]
     lines = [{"code": line["code"], "booked_ore": int(line["amount_ore"])} for line in granted["lines"]]
     own, other = int(granted["own_ore"]), int(granted["other_ore"])
@@ -724,32 +799,40 @@ def accounts(stage, case):
 
 def submission(stage, case):
     lines, own, other, goals = accounts(stage, case)
-    answers = [{"goal": goal, "degree": "REACHED", "evidence": "Se vedlagt sluttrapport, kapittel 3."} for goal in goals]
+    answers = [{"goal": goal, "degree": "REACHED", "evidence": "Se vedlagt sluttrapport, kapittel 3."}
+               for goal in goals]
     answers[-1].update(degree="PARTLY", deviation="Opplæringen nådde færre enn planlagt det første halvåret.")
-    return dict(goals=answers, activities="Aktivitetene er gjennomført etter planen.", lessons="Start rekrutteringen tidligere.",
+    return dict(goals=answers, activities="Aktivitetene er gjennomført etter planen.",
+                lessons="Start rekrutteringen tidligere.",
                 products=[{"title": case.content["transfer"]["product"], "where": "Kommunens nettsider",
                            "audience": case.content["transfer"]["recipients"]}],
-                use_of_grant="Tilskuddet er brukt som forutsatt i tilskuddsbrevet.", lines=lines, own_delivered_ore=own,
-                other_received_ore=other, year=2024, voucher_dates=["2024-08-20", "2024-12-18"], ledger_export_sha256="5a" * 32)
+                use_of_grant="Tilskuddet er brukt som forutsatt i tilskuddsbrevet.", lines=lines,
+                own_delivered_ore=own,
+                other_received_ore=other, year=2024, voucher_dates=["2024-08-20", "2024-12-18"],
+                ledger_export_sha256="5a" * 32)
 
 
 def report(stage, case, version=0):
     told = submission(stage, case)
     if case.facts.get("unspent"):
         late = {**told, "voucher_dates": ["2024-08-20", "2025-01-02"]}
-        stage.refused(case.editor, "voucher", "reporting.v1.SubmitReport", application_id=case.id, expected_version=version, report=late)
-    stage.does(case.editor, "reporting.v1.SubmitReport", application_id=case.id, expected_version=version, report=told)
+        stage.refused(case.editor, "voucher date 2025-01-02", "reporting.v1.SubmitReport",
+                      application_id=case.id,
+                      expected_version=version, report=late)
+    stage.does(case.editor, "reporting.v1.SubmitReport", application_id=case.id, expected_version=version,
+               report=told)
     wait = to_sign(stage, case, "REPORT")
     stage.does(case.owner, "approval.v1.Approve", **wait)
     if case.facts.get("unspent"):
         twice = f"{case.owner.split(':')[0]}:SUPERIOR_LEADER:{case.organisation}"
-        stage.refused(twice, "sign|same|different|registered", "approval.v1.Approve", **wait)
+        stage.refused(twice, "must be another person's", "approval.v1.Approve", **wait)
     stage.does(case.leader, "approval.v1.Approve", **wait)
     stage.becomes(case, "REPORTED")
 
 
 def returned(stage, case):
-    stage.does(OFFICER, "reporting.v1.ReturnReport", application_id=case.id, faults=[case.facts["report_returned"]],
+    stage.does(OFFICER, "reporting.v1.ReturnReport", application_id=case.id,
+               faults=[case.facts["report_returned"]],
                reply_by_at_us=instant("2025-02-03T00:00:00+01:00"))
     stage.quiet()
     version = int(report_state(stage, case)["report_version"])
@@ -761,8 +844,10 @@ def approve_report(stage, case):
     state = report_state(stage, case)
     stage.expects(f"what {case.name} has left", int(state["unspent_ore"]), 100 * case.facts.get("unspent", 0))
     if case.facts.get("unspent"):
-        stage.refused(OFFICER, "note", "reporting.v1.ApproveReport", application_id=case.id, report_version=int(state["report_version"]))
-    stage.does(OFFICER, "reporting.v1.ApproveReport", application_id=case.id, report_version=int(state["report_version"]),
+        stage.refused(OFFICER, "note is missing", "reporting.v1.ApproveReport", application_id=case.id,
+                      report_version=int(state["report_version"]))
+    stage.does(OFFICER, "reporting.v1.ApproveReport", application_id=case.id,
+               report_version=int(state["report_version"]),
                note="Ubrukte midler kreves tilbake." if case.facts.get("unspent") else "")
     stage.becomes(case, "REPORT_APPROVED")
 
@@ -771,13 +856,16 @@ def repay(stage, case):
     """What was not spent is decided, claimed with a KID, and paid back."""
     amount = 100 * case.facts["unspent"]
     decided = dict(application_id=case.id, amount_ore=amount, reason="Ubrukt ifølge godkjent regnskap.")
-    stage.refused(OFFICER, "BUDGET_HOLDER|role", "reporting.v1.DecideRepayment", **decided)
-    stage.refused(f"{OFFICER.split(':')[0]}:BUDGET_HOLDER", "approved|same|different", "reporting.v1.DecideRepayment", **decided)
+    stage.refused(OFFICER, "for the role BUDGET_HOLDER", "reporting.v1.DecideRepayment", **decided)
+    stage.refused(f"{OFFICER.split(':')[0]}:BUDGET_HOLDER", "someone else must decide",
+                  "reporting.v1.DecideRepayment", **decided)
     stage.does(BUDGET, "reporting.v1.DecideRepayment", **decided)
     claim = stage.until("the claim", lambda: claim_of(stage, case))
-    stage.refused(OFFICER, "outstanding|repa|claim", "reporting.v1.CloseGrant", application_id=case.id)
+    stage.refused(OFFICER, "is outstanding", "reporting.v1.CloseGrant", application_id=case.id)
     received = dict(kid=claim["kid"], receipt_id=f"bank-{case.key}-1")
-    stage.refused(PAYMENTS, "outstanding|more", "payment.v1.RecordRepayment", amount_ore=amount + 1, **received)
+    stage.refused(PAYMENTS, "more than the .* outstanding", "payment.v1.RecordRepayment",
+                  amount_ore=amount + 1,
+                  **received)
     stage.does(PAYMENTS, "payment.v1.RecordRepayment", amount_ore=amount, **received)
     stage.until("the claim to be paid", lambda: not int(claim_of(stage, case)["outstanding_ore"]))
     stage.say(f"    {case.name} pays back {kroner(amount)} on KID {claim['kid']}")

@@ -1,5 +1,5 @@
-"""How a Python program speaks to Tildel through the console: one `tildel send --stream`, a JSON line for each question and
-each answer."""
+"""How a Python program speaks to Tildel through the console: one `tildel send --stream`, a JSON line for each
+question and each answer."""
 
 import json
 import subprocess

@@ -1,5 +1,5 @@
-"""The local stack: PostgreSQL, broker, event log, six services, connector and (in a rehearsal) the bank's stand-in, as
-ordinary processes of one machine, everything they make in one folder.
+"""The local stack: PostgreSQL, broker, event log, six services, connector and (in a rehearsal) the bank's
+stand-in, as ordinary processes of one machine, everything they make in one folder.
 
 Used by deploy/up, deploy/down, deploy/demo and the tests. Only Python's own library.
 """
@@ -35,7 +35,7 @@ class Fault(Exception):
 
 
 def build(folder, *options, targets=()):
-    """Configure a build folder once and bring it up to date. Says what failed with the end of the compiler's words."""
+    """Configure a build folder once and bring it up to date; a failure tells the compiler's last words."""
     folder = pathlib.Path(folder)
     if not (folder / "build.ninja").exists():
         run(["meson", "setup", str(folder), str(ROOT), *options], "configuring the build", quiet=True)
@@ -45,7 +45,8 @@ def build(folder, *options, targets=()):
 def run(command, what, env=None, input=None, quiet=False, user=None):
     """Run a command to its end; its output, or a Fault with the last lines of it."""
     done = subprocess.run(command, env=env, input=input, user=user, group=group_of(user), text=True,
-                          extra_groups=[] if user is not None else None, stdin=None if input else subprocess.DEVNULL,
+                          extra_groups=[] if user is not None else None, stdin=None if input
+                          else subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT if quiet else subprocess.PIPE)
     if done.returncode != 0:
         words = "\n".join((done.stdout + (done.stderr or "")).strip().splitlines()[-25:])
@@ -163,12 +164,13 @@ class Cluster:
         return pwd.getpwnam("postgres").pw_uid if os.geteuid() == 0 else None
 
     def place(self):
-        """Where data and socket are: here, unless PostgreSQL's user can not get here or the path is too long for a
-        socket; then in a folder of its own under /var/tmp."""
+        """Where data and socket are: here, unless PostgreSQL's user can not get here or the path is too long
+        for a socket; then in a folder of its own under /var/tmp."""
         if self.place_file.exists():
             return pathlib.Path(self.place_file.read_text().strip())
         here = self.folder / "postgres"
-        if len(str(here)) > 80 or (self.user() is not None and not all(open_to_all(p) for p in self.folder.parents)):
+        if len(str(here)) > 80 or (self.user() is not None
+                                   and not all(open_to_all(p) for p in self.folder.parents)):
             here = pathlib.Path(tempfile.mkdtemp(prefix="tildel-postgres-", dir="/var/tmp"))
         here.mkdir(mode=0o700, exist_ok=True)
         if self.user() is not None:
@@ -181,7 +183,8 @@ class Cluster:
         place = self.place()
         if not (place / "data" / "PG_VERSION").exists():
             self.make(place)
-        options = {"listen_addresses": "", "unix_socket_directories": str(place), "unix_socket_permissions": "0700",
+        options = {"listen_addresses": "", "unix_socket_directories": str(place),
+                   "unix_socket_permissions": "0700",
                    "max_connections": "60", "shared_buffers": "64MB", "log_statement": "none",
                    "log_parameter_max_length_on_error": "0", **dict(settings)}
         command = [self.binary("postgres"), "-D", str(place / "data")]
@@ -205,8 +208,10 @@ class Cluster:
         given.write_text(password + "\n")
         if self.user() is not None:
             os.chown(given, self.user(), group_of(self.user()))
-        run([self.binary("initdb"), "-D", str(place / "data"), "-U", "postgres", "--pwfile", str(given), "--data-checksums",
-             "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"], "making the database cluster", quiet=True,
+        run([self.binary("initdb"), "-D", str(place / "data"), "-U", "postgres", "--pwfile", str(given),
+             "--data-checksums",
+             "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"], "making the database cluster",
+            quiet=True,
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}, user=self.user())
         given.unlink()
 
@@ -226,14 +231,17 @@ class Cluster:
 
     def url_file(self, role):
         path = self.secrets / f"{role}.url"
-        write_secret(path, self.url(role))
+        # Written once: a process that starts now may be reading it.
+        if not path.exists() or path.read_text() != self.url(role):
+            write_secret(path, self.url(role))
         return str(path)
 
     def sql(self, text, database=DATABASE, role="postgres"):
-        """Run SQL as the superuser; the rows, one a line, columns parted by tabs. The password stays off the command line."""
+        """Run SQL as the superuser; the rows, columns parted by tabs. No password on a command line."""
         passfile = self.secrets / f"{role}.pgpass"
         write_secret(passfile, f"*:*:*:{role}:{self.password(role)}\n")
-        return run([self.binary("psql"), "-h", str(self.place()), "-U", role, "-d", database, "-X", "-q", "-A", "-t",
+        return run([self.binary("psql"), "-h", str(self.place()), "-U", role, "-d", database, "-X", "-q",
+                    "-A", "-t",
                     "-F", "\t", "-v", "ON_ERROR_STOP=1"], "the database", input=text,
                    env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PGPASSFILE": str(passfile)})
 
@@ -242,7 +250,8 @@ class Cluster:
             self.sql(f"CREATE DATABASE {database} TEMPLATE template0 ENCODING 'UTF8';", "postgres")
         self.sql((ROOT / "deploy" / "postgres" / "roles.sql").read_text(), database)
         roles = ["tildel_owner", "tildel_auditor"] + ["tildel_" + name for name in SCHEMAS]
-        self.sql("".join(f"ALTER ROLE {role} PASSWORD '{self.password(role)}';\n" for role in roles), database)
+        self.sql("".join(f"ALTER ROLE {role} PASSWORD '{self.password(role)}';\n" for role in roles),
+                 database)
 
 
 def open_to_all(path):
@@ -259,14 +268,14 @@ def write_secret(path, text):
 
 
 class Stack:
-    """All processes of one stack in one folder. A folder keeps its stack's kind, ports, keys and data for ever."""
+    """All processes of one stack in one folder. The folder keeps the stack's kind, ports, keys and data."""
 
     def __init__(self, folder, build_folder=None):
         self.folder = pathlib.Path(folder).resolve()
         self.binaries = pathlib.Path(build_folder or ROOT / "build").resolve()
         self.cluster = Cluster(self.folder)
         self.processes = {}
-        self.feed = None           # where services find the feed, when not at the event log itself (tests of faults)
+        self.feed = None           # where services find the feed, when not at the event log itself
         self.bank_rejects = []     # accounts whose first payment the bank's stand-in rejects
         self.extra_env = {}        # for every process, for example the sanitizers' options
         self.lock = None
@@ -281,7 +290,8 @@ class Stack:
 
     def make_folder(self, rehearsal):
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name in ["log", "pid", "trays", "trays/out", "trays/in", "trays/done", "trays/rejected", "trays/state",
+        for name in ["log", "pid", "trays", "trays/out", "trays/in", "trays/done", "trays/rejected",
+                     "trays/state",
                      "trays/bank"]:
             (self.folder / name).mkdir(exist_ok=True)
         for name in ["secrets", "keys"]:
@@ -292,8 +302,9 @@ class Stack:
             settings = {"rehearsal": rehearsal, "broker": broker, "feed": feed, "build": str(self.binaries)}
             (self.folder / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
         if settings["rehearsal"] != rehearsal:
-            raise Fault(f"the stack in {self.folder} was made {'' if settings['rehearsal'] else 'not '}as a rehearsal "
-                        f"and stays so; give another --dir, or remove that folder")
+            kind = "as a rehearsal" if settings["rehearsal"] else "not as a rehearsal"
+            raise Fault(f"the stack in {self.folder} was made {kind} and stays so; "
+                        f"give another --dir, or remove that folder")
 
     def hold(self):
         """One command at a time works on a folder."""
@@ -318,7 +329,8 @@ class Stack:
 
     def binary(self, name):
         program = "tildel" if name == "console" else f"tildel-{name}"
-        for folder in [self.binaries / "services", *sorted((self.binaries / "services").glob("*/")), self.binaries]:
+        for folder in [self.binaries / "services", *sorted((self.binaries / "services").glob("*/")),
+                       self.binaries]:
             path = folder / program
             if path.is_file():
                 return str(path)
@@ -350,7 +362,8 @@ class Stack:
             trays = self.folder / "trays"
             env.update({"FINANCE_OUT": str(trays / "out"), "FINANCE_IN": str(trays / "in"),
                         "FINANCE_DONE": str(trays / "done"), "FINANCE_REJECTED": str(trays / "rejected"),
-                        "FINANCE_STATE": str(trays / "state"), "DEBTOR_NAME": "Integrerings- og mangfoldsdirektoratet",
+                        "FINANCE_STATE": str(trays / "state"),
+                        "DEBTOR_NAME": "Integrerings- og mangfoldsdirektoratet",
                         "DEBTOR_ACCOUNT": "12340000011", "DEBTOR_BIC": "DNBANOKK"})
         return env
 
@@ -359,8 +372,10 @@ class Stack:
         ports = self.settings()
         folders = {os.path.dirname(self.binary(name)) for name in SERVICES + ["console"] if self.built(name)}
         return {**self.base_env(), "PATH": ":".join([*sorted(folders), "/usr/local/bin", "/usr/bin", "/bin"]),
-                "BUS_NAME": "rehearsal" if ports["rehearsal"] else "console", "BUS_KEYS": str(self.folder / "keys"),
-                "BUS_BROKER": f"tcp://127.0.0.1:{ports['broker']}", "BUS_FEED": f"tcp://127.0.0.1:{ports['feed']}",
+                "BUS_NAME": "rehearsal" if ports["rehearsal"] else "console",
+                "BUS_KEYS": str(self.folder / "keys"),
+                "BUS_BROKER": f"tcp://127.0.0.1:{ports['broker']}",
+                "BUS_FEED": f"tcp://127.0.0.1:{ports['feed']}",
                 "MIGRATE_URL": self.cluster.url("tildel_owner"),
                 "TILDEL_PROTOSET": str(self.binaries / "proto" / "tildel.protoset")}
 
@@ -376,7 +391,8 @@ class Stack:
         """Make what is missing and start everything; leaves nothing running when it fails."""
         running = self.running()
         if running:
-            raise Fault(f"a stack is already running in {self.folder} ({', '.join(sorted(running))}); stop it with deploy/down")
+            raise Fault(f"a stack is already running in {self.folder} ({', '.join(sorted(running))}); "
+                        f"stop it with deploy/down")
         self.make_folder(rehearsal)
         try:
             progress("starting a private PostgreSQL cluster")
@@ -417,7 +433,8 @@ class Stack:
             return [self.binary(name.split("-")[0])]
         trays = self.folder / "trays"
         rejections = [word for account in self.bank_rejects for word in ("--reject-once", account)]
-        return [sys.executable, "-B", str(ROOT / "deploy" / "bank"), "--out", str(trays / "out"), "--in", str(trays / "in"),
+        return [sys.executable, "-B", str(ROOT / "deploy" / "bank"), "--out", str(trays / "out"), "--in",
+                str(trays / "in"),
                 "--archive", str(trays / "bank"), *rejections]
 
     def wait_ready(self):
@@ -427,7 +444,7 @@ class Stack:
                 if not self.process(name).alive():
                     raise Fault(f"{name} ended at once; its last words: {self.last_words(name)}")
                 if time.monotonic() > end:
-                    raise Fault(f"{name} is not ready after {READY_S} seconds; see {self.folder}/log/{name}.log")
+                    raise Fault(f"{name} is not ready after {READY_S} s; see {self.folder}/log/{name}.log")
                 time.sleep(0.05)
 
     def healthy(self, name):
@@ -443,12 +460,13 @@ class Stack:
 
     def write_env(self):
         """For people: `. .run/env` gives a shell the settings of `tildel`."""
-        lines = [f"export {name}='{value}'" for name, value in self.console_env().items() if name not in ("PATH", "TZ", "LC_ALL")]
+        lines = [f"export {name}='{value}'" for name, value in self.console_env().items()
+                 if name not in ("PATH", "TZ", "LC_ALL")]
         path = self.console_env()["PATH"].split(":/usr/local/bin")[0]
         write_secret(self.folder / "env", "\n".join([*lines, f"export PATH='{path}':\"$PATH\"", ""]))
 
     def down(self, progress=print):
-        """Stop everything that runs from this folder, in the order that lets each finish. Names those that had to be killed."""
+        """Stop all that runs here, in the order that lets each finish; names those it had to kill."""
         first = [name for name in self.running() if name not in ("eventlog", "broker", "postgres")]
         killed = []
         for name in first:
