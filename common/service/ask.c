@@ -76,8 +76,8 @@ static status_t decide(struct loop *loop, struct message *message, const struct 
 static status_t attempt(struct loop *loop, const struct incoming *incoming, const char **ret_type,
                         const char **ret_reason)
 {
-    struct message message = loop_message(loop);
-    struct harvest harvest = harvest_new(loop->turn);
+    struct message message = loop_transaction(loop);
+    struct harvest harvest = harvest_new(loop->batch);
     struct rows rows;
 
     status_t status = db_begin(&message);
@@ -88,7 +88,7 @@ static status_t attempt(struct loop *loop, const struct incoming *incoming, cons
         return OK;
     }
     if (status == OK) {
-        *ret_type = row_text(&rows, 0, 1);
+        *ret_type = arena_text(loop->turn, row_text(&rows, 0, 1));
         status = decide(loop, &message, &rows, incoming, &harvest);
     }
     if (status == OK)
@@ -99,7 +99,7 @@ static status_t attempt(struct loop *loop, const struct incoming *incoming, cons
         outbox_sent(loop, &harvest);
     else
         db_rollback(&message);
-    *ret_reason = message.reason;
+    *ret_reason = loop_reason(loop, &message);
     return status;
 }
 

@@ -191,8 +191,8 @@ static void moved(struct follow *follow, uint64_t position)
 static status_t hear(struct loop *loop, Eventlog__V1__Entry *const entries[], size_t count,
                      const char **ret_reason)
 {
-    struct message message = loop_message(loop);
-    struct harvest harvest = harvest_new(loop->turn);
+    struct message message = loop_transaction(loop);
+    struct harvest harvest = harvest_new(loop->batch);
     uint64_t position = entries[count - 1]->position;
 
     status_t status = db_begin(&message);
@@ -213,7 +213,7 @@ static status_t hear(struct loop *loop, Eventlog__V1__Entry *const entries[], si
     }
     db_rollback(&message);
     follow_lead(loop);  // what was parked in vain is forgotten; a commit of unknown outcome is found
-    *ret_reason = message.reason;
+    *ret_reason = loop_reason(loop, &message);
     return status;
 }
 

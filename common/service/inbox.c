@@ -13,6 +13,7 @@
 #include <assert.h>
 #include <time.h>
 
+#define BATCH_BYTES  (LIMIT_ARENA_BYTES / 2)     // what one transaction may make before it is ended
 #define ANSWER_BYTES (LIMIT_FRAME_BYTES - 1024)  // what fits into a frame
 
 // ---------------------------------------------------------------------------------------------- answering
@@ -139,9 +140,12 @@ static status_t find_answers(struct loop *loop, struct message *message, struct 
     if (n == 0)
         return OK;
 
+    struct message lasting = loop_message(loop);  // a stored answer is sent after the transaction
     struct rows rows;
-    status_t status = RUN(message, loop_find_answers, &rows, db_text_array(message, ids, n));
-    for (int row = 0; status == OK && row < rows.count; row++)
+    status_t status = RUN(&lasting, loop_find_answers, &rows, db_text_array(message, ids, n));
+    if (status != OK)
+        return fail(message, status, "%s", lasting.reason);
+    for (int row = 0; row < rows.count; row++)
         for (int i = 0; i < count; i++)
             if (open_work(&works[i]) && strcmp(works[i].request->id, row_text(&rows, row, 0)) == 0)
                 know(loop, &works[i], &rows, row);
@@ -232,29 +236,35 @@ static status_t keep_answers(struct message *message, const struct work works[],
                db_bytes_array(message, answers, n));
 }
 
-static status_t decide_all(struct loop *loop, struct work works[], int count, struct harvest *harvest)
+// Decide them in order, as many as fit; *ret_count says how many.
+static status_t decide_all(struct loop *loop, struct work works[], int count, struct harvest *harvest,
+                           int *ret_count)
 {
     status_t status = OK;
-    for (int i = 0; status == OK && i < count; i++)
-        if (open_work(&works[i]))
-            status = decide(loop, &works[i], harvest);
+    int n = 0;
+
+    for (; status == OK && n < count && arena_used(loop->batch) < BATCH_BYTES; n++)
+        if (open_work(&works[n]))
+            status = decide(loop, &works[n], harvest);
+    *ret_count = n;
     return status;
 }
 
-// Take these works through one transaction. When it fails they are as open as before, and *ret_reason says
-// why.
-static status_t attempt(struct loop *loop, struct work works[], int count, const char **ret_reason)
+// Take these works, or the first *ret_count of them when they make too much for one, through one transaction.
+// When it fails they are as open as before, and *ret_reason says why.
+static status_t attempt(struct loop *loop, struct work works[], int count, int *ret_count,
+                        const char **ret_reason)
 {
-    struct message message = loop_message(loop);
-    struct harvest harvest = harvest_new(loop->turn);
+    struct message message = loop_transaction(loop);
+    struct harvest harvest = harvest_new(loop->batch);
 
     status_t status = db_begin(&message);
     if (status == OK)
         status = find_answers(loop, &message, works, count);
     if (status == OK)
-        status = decide_all(loop, works, count, &harvest);
+        status = decide_all(loop, works, count, &harvest, ret_count);
     if (status == OK)
-        status = keep_answers(&message, works, count);
+        status = keep_answers(&message, works, *ret_count);
     if (status == OK)
         status = outbox_keep(loop, &message, &harvest);
     if (status == OK)
@@ -264,7 +274,7 @@ static status_t attempt(struct loop *loop, struct work works[], int count, const
         return OK;
     }
     db_rollback(&message);
-    *ret_reason = message.reason;
+    *ret_reason = loop_reason(loop, &message);
     return status;
 }
 
@@ -291,19 +301,20 @@ static void nap(int64_t ms)
 static void alone(struct loop *loop, struct work *work)
 {
     for (int tries = 0; tries < LIMIT_TRIES; tries++) {
-        const char *reason = NULL;
+        const char *reason = "";
+        int count;
         if (!loop_connected(loop)) {
             settle(work, BUS__V1__REPLY__STATUS__UNAVAILABLE, "the service's database is away; ask again");
             return;
         }
         work->reason = NULL;
-        status_t status = attempt(loop, work, 1, &reason);
+        status_t status = attempt(loop, work, 1, &count, &reason);
         if (status == OK)
             return;
         if (work->reason && *work->reason)
             reason = work->reason;  // the rule's own words
         reopen(work, 1);
-        work->reason = reason ? reason : "it could not be stored";
+        work->reason = *reason ? reason : "it could not be stored";
         if (status == POISON) {
             settle(work, BUS__V1__REPLY__STATUS__POISON, work->reason);
             return;
@@ -346,19 +357,25 @@ static void prepare(struct loop *loop, struct work works[], int count)
     find_repeats(works, count);
 }
 
-void inbox_commands(struct loop *loop, struct work works[], int count)
+static void decide_and_keep(struct loop *loop, struct work works[], int count)
 {
     const char *reason;
+    int taken;
 
+    for (; count > 0; works += taken, count -= taken, loop->batches++)
+        if (!loop_connected(loop) || attempt(loop, works, count, &taken, &reason) != OK)
+            break;
+    reopen(works, count);
+    for (int i = 0; i < count; i++)
+        if (open_work(&works[i]))
+            alone(loop, &works[i]);
+}
+
+void inbox_commands(struct loop *loop, struct work works[], int count)
+{
     assert(count <= LIMIT_BATCH_MESSAGES);
     prepare(loop, works, count);
-    if (!loop_connected(loop) || attempt(loop, works, count, &reason) != OK) {
-        reopen(works, count);
-        for (int i = 0; i < count; i++)
-            if (open_work(&works[i]))
-                alone(loop, &works[i]);
-    }
-    loop->batches++;
+    decide_and_keep(loop, works, count);
     loop->commands += (uint64_t)count;
     for (int i = 0; i < count; i++) {
         if (works[i].same)

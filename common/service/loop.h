@@ -1,14 +1,11 @@
 // loop: what the files of this folder share. Not for services: they see service.h.
 //
-//   run.c       the process: its options, and the turn that everything happens in
-//   dispatch.c  from a type to its row, from a row to what was decided, from that to numbered and applied events
-//   inbox.c     what has arrived becomes one transaction, and then answers
-//   outbox.c    committed events on their way to the event log
-//   ask.c       requests to others, until they are answered
-//   follow.c    the event log, heard in order; park.c what could not be heard
-//   timers.c    what the calendar has made due
-//   operate.c   service.v1: status, incidents, redrive
-//   replay.c, health.c, describe.c   the other things a service's program can do
+//   run.c       the process: its options, and the turn that everything happens in   dispatch.c  from a type
+// to its row, from a row to what was decided, from that to numbered and applied events   inbox.c     what has
+// arrived becomes one transaction, and then answers   outbox.c    committed events on their way to the event
+// log   ask.c       requests to others, until they are answered   follow.c    the event log, heard in order;
+// park.c what could not be heard   timers.c    what the calendar has made due   operate.c   service.v1:
+// status, incidents, redrive   replay.c, health.c, describe.c   the other things a service's program can do
 #pragma once
 
 #include "bus/bus.h"
@@ -76,6 +73,7 @@ struct loop {
     bus_t *bus;
     db_t *db;
     arena_t *turn;  // what came in during this turn, and what will go out
+    arena_t *batch;           // what the transaction under way makes, until it is sent
     arena_t *hand;  // the one message in hand
     struct relay *relay;
     struct follow *follow;  // NULL for services that hear nothing
@@ -94,6 +92,11 @@ struct loop {
 
 // A message for the loop's own statements: on the turn's arena and our connection.
 struct message loop_message(const struct loop *loop);
+// A message for the statements of one transaction: on an arena that forgets the transaction before.
+struct message loop_transaction(const struct loop *loop);
+
+// Why it failed, kept until the turn ends; never NULL.
+const char *loop_reason(const struct loop *loop, const struct message *message);
 
 // Is the database there? Connects when it is time to try again. Ends the process when a statement cannot be
 // prepared.

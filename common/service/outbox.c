@@ -177,18 +177,18 @@ static void send_append(struct loop *loop, const char *const ids[], const struct
                               .count = count,
                               .next = relay->appends};
     body.n_events = (size_t)count;
-    body.events = arena_alloc(loop->turn, sizeof *body.events * (size_t)count);
+    body.events = arena_alloc(loop->batch, sizeof *body.events * (size_t)count);
     for (int i = 0; i < count; i++) {
         body.events[i] = (ProtobufCBinaryData){.data = (uint8_t *)bytes[i].bytes, .len = bytes[i].size};
         uuid_set(append->events[i], ids[i]);
     }
-    uuid_set(append->id, uuid_new(loop->turn, clock_real_us()));
+    uuid_set(append->id, uuid_new(loop->batch, clock_real_us()));
     relay->appends = append;
     relay->under_way++;
     relay->sweeping |= sweep;
 
     size_t size;
-    uint8_t *packed = message_encode(loop->turn, &body, &size);
+    uint8_t *packed = message_encode(loop->batch, &body, &size);
     bus_ask(loop->bus, "eventlog", append->id, eventlog__v1__append__descriptor.name, NULL, append->id,
             LIMIT_TIMEOUT_MS, packed, size);
 }
@@ -227,8 +227,8 @@ void outbox_sent(struct loop *loop, const struct harvest *harvest)
     int count = harvest->made_count, i = 0;
     if (count == 0)
         return;
-    const char **ids = arena_alloc(loop->turn, sizeof *ids * (size_t)count);
-    struct arg *bytes = arena_alloc(loop->turn, sizeof *bytes * (size_t)count);
+    const char **ids = arena_alloc(loop->batch, sizeof *ids * (size_t)count);
+    struct arg *bytes = arena_alloc(loop->batch, sizeof *bytes * (size_t)count);
     for (const struct made *made = harvest->made; made; made = made->next, i++) {
         ids[i] = made->id;
         bytes[i] = made->bytes;

@@ -140,8 +140,8 @@ static status_t next_parked(struct loop *loop, struct message *message, const st
 static status_t redrive_one(struct loop *loop, const struct redriven *incident, bool *ret_more,
                             const char **ret_reason)
 {
-    struct message message = loop_message(loop);
-    struct harvest harvest = harvest_new(loop->turn);
+    struct message message = loop_transaction(loop);
+    struct harvest harvest = harvest_new(loop->batch);
 
     status_t status = db_begin(&message);
     if (status == OK)
@@ -154,7 +154,7 @@ static status_t redrive_one(struct loop *loop, const struct redriven *incident, 
         outbox_sent(loop, &harvest);
     else
         db_rollback(&message);
-    *ret_reason = message.reason;
+    *ret_reason = loop_reason(loop, &message);
     return status;
 }
 

@@ -53,6 +53,19 @@ struct message loop_message(const struct loop *loop)
     return message;
 }
 
+struct message loop_transaction(const struct loop *loop)
+{
+    arena_reset(loop->batch);
+    struct message message = message_new(loop->batch);
+    message.db = loop->db;
+    return message;
+}
+
+const char *loop_reason(const struct loop *loop, const struct message *message)
+{
+    return arena_text(loop->turn, message->reason);
+}
+
 static struct loop *loop_new(const struct service *service)
 {
     struct loop *loop = calloc(1, sizeof *loop);
@@ -69,6 +82,7 @@ static struct loop *loop_new(const struct service *service)
                           .rehearsal = env_rehearsal(),
                           .db = db_new(&config),
                           .turn = turn,
+                          .batch = arena_new(TURN_BYTES),
                           .hand = arena_new(LIMIT_ARENA_BYTES),
                           .relay = relay_new(),
                           .follow = follow_new(service),
@@ -86,6 +100,7 @@ static void loop_destroy(struct loop **loop_p)
     follow_destroy(&loop->follow);
     relay_destroy(&loop->relay);
     arena_destroy(&loop->hand);
+    arena_destroy(&loop->batch);
     arena_destroy(&loop->turn);
     free(loop);
     *loop_p = NULL;
@@ -251,6 +266,7 @@ static void turn(struct loop *loop)
         inbox_commands(loop, gathered.commands, gathered.command_count);
     for (int i = 0; i < gathered.other_count; i++)
         other(loop, &gathered.others[i]);
+    arena_reset(loop->batch);
     arena_reset(loop->turn);
 }
 

@@ -341,6 +341,7 @@ static int setup(void **state)
                           .rehearsal = true,
                           .db = open_schema(schema_name),
                           .turn = arena_new(4 * LIMIT_ARENA_BYTES),
+                          .batch = arena_new(4 * LIMIT_ARENA_BYTES),
                           .hand = arena_new(LIMIT_ARENA_BYTES),
                           .relay = relay_new(),
                           .follow = follow_new(&trial),
@@ -362,6 +363,7 @@ static int teardown(void **state)
     follow_destroy(&loop->follow);
     relay_destroy(&loop->relay);
     arena_destroy(&loop->hand);
+    arena_destroy(&loop->batch);
     arena_destroy(&loop->turn);
     free(loop);
     return 0;
