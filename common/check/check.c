@@ -167,7 +167,7 @@ static db_t *open_schema(const struct service *service, const char *schema, bool
     struct db_config config = {
         .url = database_url(),
         .schema = arena_text(message.arena, schema),
-        .statements = arena_copy(message.arena, statements, sizeof statements),
+        .statements = statements,
         .application_name = "check",
     };
 

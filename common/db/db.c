@@ -82,7 +82,7 @@ status_t db_failed(struct message *message, const char *what, const PGresult *re
     // The server's message without its details: those quote values, and reasons are read by many.
     text = first_line(message->arena, text != NULL ? text : PQerrorMessage(db->connection));
     snprintf(db->sqlstate, sizeof db->sqlstate, "%s", sqlstate != NULL ? sqlstate : lost ? "08006" : "XX000");
-    if (lost || strncmp(db->sqlstate, "08", 2) == 0 || strncmp(db->sqlstate, "57P", 3) == 0)
+    if (lost)
         disconnect(db);
     return fail(message, lost || heals_by_itself(db->sqlstate) ? RETRY : POISON,
                 "the database failed to %s: %s (%s)", what, text, db->sqlstate);

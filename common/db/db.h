@@ -92,8 +92,9 @@ bool row_null(const struct rows *rows, int row, int column);
 
 // Bring a schema up to date: make it and a table schema_step, then apply each missing step of each list in order
 // under an advisory lock, one transaction each, and grant `login` (may be NULL) USAGE and SELECT, INSERT, UPDATE,
-// DELETE on its tables (a step may REVOKE some again by a line of its own). Runs as the owner, not as the
-// service's own role. REFUSED when the database is ahead of this program.
+// DELETE on its tables as they are made. A step may take some away again for good: current_setting('tildel.login') is
+// login ('' when NULL) while a step runs, for a DO block that REVOKEs. Runs as the owner, not as the service's own role.
+// The handle has no statements. REFUSED when the database is ahead of this program.
 status_t db_migrate(struct message *message, const char *login, const struct migration *const *lists);
 
 // Text of the last server error's SQLSTATE ("" when none), for metrics.

@@ -71,8 +71,9 @@ struct message {
 // An empty message on an arena: no actor's rights, time zero. The caller fills in the first group.
 struct message message_new(arena_t *arena);
 
-// Put an event on the list. Its bytes are copied at once. The event's first field is the id of its stream.
-// Asserts that what is emitted encodes to at most LIMIT_EVENT_BYTES.
+// Put an event on the list. Its bytes are copied at once. The event's first field is the id of its stream. An empty id,
+// or more than LIMIT_EVENT_BYTES, is found by the loop and is POISON: a sender can bring both about, and must not be
+// able to end the process.
 void emit(struct message *message, const void *event);
 
 // Ask another process for something, once this message is committed.
@@ -89,7 +90,8 @@ status_t fail(struct message *message, status_t status, const char *format, ...)
 
 // Decode bytes strictly: the right size, no unknown fields, UTF-8 without control characters except line feed
 // and tab, known enum values, at most LIMIT_DEPTH levels, and encoding again gives the same bytes
-// ("canonical or refuse"). On success *ret lives in the arena. Otherwise POISON with the reason.
+// ("canonical or refuse"). ret is the address of a pointer to the decoded struct (const Intake__V1__X **). On success
+// what it points to lives in the arena. Otherwise POISON with the reason, and *ret is untouched.
 status_t message_decode(struct message *message, const ProtobufCMessageDescriptor *descriptor,
                         const void *bytes, size_t size, void *ret);
 
