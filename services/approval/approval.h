@@ -1,8 +1,9 @@
-// approval: who may sign for whom, and every sign-off: the delivery of an application, the acceptance of a grant, the report
-// with its accounts. What is signed is the hash of a frozen version; any change of it voids the sign-off.
+// approval: who may sign for whom, and every sign-off: the delivery of an application, the acceptance of a
+// grant, the report with its accounts. What is signed is the hash of a frozen version; any change of it voids
+// the sign-off.
 //
-// Read handle.c for what happens to a message, signatories.c and rules.c for what is allowed with rights and with sign-offs,
-// store.sql for what is remembered.
+// Read handle.c for what happens to a message, signatories.c and rules.c for what is allowed with rights and
+// with sign-offs, store.sql for what is remembered.
 #pragma once
 
 #include "allocation_v1.pb-c.h"
@@ -109,7 +110,8 @@ struct signing {
     struct signatories own;
 };
 
-// A right that someone claims: to act for this organisation in one of these capacities, for this call and amount.
+// A right that someone claims: to act for this organisation in one of these capacities, for this call and
+// amount.
 struct claim {
     const char *organisation_number;
     unsigned capacities;
@@ -118,10 +120,10 @@ struct claim {
     const char *about;  // begins the refusal, "" for nothing
 };
 
-// ------------------------------------------------------------------- rights and rules (signatories.c, rules.c)
+// ----------------------------------------------------------------- rights and rules (signatories.c, rules.c)
 
-// The first of the actor's registrations that nothing bars from the claim now. Without one the refusal tells what bars the
-// one that is nearest to fitting.
+// The first of the actor's registrations that nothing bars from the claim now. Without one the refusal tells
+// what bars the one that is nearest to fitting.
 status_t right_find(struct message *message, const struct signatories *own, const struct claim *claim,
                     const SignatoryRegistered **ret);
 // What a capacity is called in the contract.

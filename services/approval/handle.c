@@ -1,4 +1,5 @@
-// handle: what happens to each message that reaches approval: load, rule, under each other. The tables stand at the end.
+// handle: what happens to each message that reaches approval: load, rule, under each other. The tables stand
+// at the end.
 #include "approval.h"
 
 #include "approval_store.sql.h"
@@ -231,7 +232,7 @@ static status_t on_list_signatories(struct message *message, const void *body)
     return status;
 }
 
-// -------------------------------------------------------------------------------------------------- the tables
+// ------------------------------------------------------------------------------------------------ the tables
 
 #define ROLES_SIGNERS (ROLE(APPROVER) | ROLE(PROJECT_OWNER) | ROLE(SUPERIOR_LEADER))
 #define ROLES_READERS (ROLES_MUNICIPALITY | ROLES_DIRECTORATE | ROLE(AUDITOR) | ROLE(OPERATOR))

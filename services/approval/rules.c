@@ -1,5 +1,6 @@
-// rules: what is allowed with sign-offs: who signs what, and that two signatures are two people's. Pure: the time is
-// message->at_us, the state is given, what comes out is emitted. Who may sign for whom stands in signatories.c.
+// rules: what is allowed with sign-offs: who signs what, and that two signatures are two people's. Pure: the
+// time is message->at_us, the state is given, what comes out is emitted. Who may sign for whom stands in
+// signatories.c.
 #include "approval.h"
 
 #include "values/values.h"

@@ -1,5 +1,5 @@
-// signatories: who may sign for whom: registrations, mandates, and whether one of them carries a claim. Pure, as rules.c, which
-// has the sign-offs.
+// signatories: who may sign for whom: registrations, mandates, and whether one of them carries a claim. Pure,
+// as rules.c, which has the sign-offs.
 #include "approval.h"
 
 #include "values/values.h"
@@ -32,6 +32,12 @@ status_t check_prose(struct message *message, const char *field, const char *tex
 }
 
 // -------------------------------------------------------------------------------------------------- rights
+
+// oslo_text shows a midnight as the last minute of the day that ends; here something begins or happens.
+static const char *begin_text(struct message *message, int64_t at_us)
+{
+    return oslo_text(message->arena, at_us + 1);
+}
 
 static const char *registration_text(struct message *message, const SignatoryRegistered *registered)
 {
@@ -93,8 +99,7 @@ static const char *bar_not_yet(struct message *message, const struct signatory *
     if (message->at_us >= registered->from_at_us)
         return NULL;
     return arena_printf(message->arena, "%s is not valid yet; it begins %s",
-                        registration_text(message, registered),
-                        oslo_text(message->arena, registered->from_at_us));
+                        registration_text(message, registered), begin_text(message, registered->from_at_us));
 }
 
 static const char *bar_expired(struct message *message, const struct signatory *signatory,
@@ -117,10 +122,11 @@ static const char *bar_revoked(struct message *message, const struct signatory *
         return NULL;
     return arena_printf(message->arena, "%s was revoked %s",
                         registration_text(message, &signatory->registered),
-                        oslo_text(message->arena, signatory->revoked_at_us));
+                        begin_text(message, signatory->revoked_at_us));
 }
 
-// What can stand between a registration and a claim. The further down the list it gets, the nearer it is to fitting.
+// What can stand between a registration and a claim. The further down the list it gets, the nearer it is to
+// fitting.
 static const char *(*const bars[])(struct message *message, const struct signatory *signatory,
                                    const struct claim *claim) = {
     bar_organisation, bar_capacity, bar_call, bar_amount, bar_not_yet, bar_expired, bar_revoked,
@@ -310,7 +316,7 @@ status_t rule_revoke(struct message *message, const struct signatory *signatory,
                     command->signatory_id, message->actor->subject);
     if (signatory->revoked)
         return fail(message, REFUSED, "signatory %s was revoked already, %s", command->signatory_id,
-                    oslo_text(message->arena, signatory->revoked_at_us));
+                    begin_text(message, signatory->revoked_at_us));
     status_t status = check_prose(message, "reason", command->reason);
     if (status != OK)
         return status;

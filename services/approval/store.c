@@ -1,5 +1,5 @@
-// store: what approval fetches and keeps. Loads for the rules, one apply for each of its events, and the register of
-// organisations as it is heard. No decisions.
+// store: what approval fetches and keeps. Loads for the rules, one apply for each of its events, and the
+// register of organisations as it is heard. No decisions.
 #include "approval.h"
 
 #include "approval_store.sql.h"

@@ -1,5 +1,5 @@
-// content: what a complete application says, field by field, as a table of checks. The same table measures a draft: then
-// things may be missing, and only sizes and counts are looked at.
+// content: what a complete application says, field by field, as a table of checks. The same table measures a
+// draft: then things may be missing, and only sizes and counts are looked at.
 #include "intake.h"
 
 #include "values/values.h"

@@ -1,4 +1,5 @@
-// definition: what the definition of a call must say, field by field. The ranges are those of proto/types_v1.proto.
+// definition: what the definition of a call must say, field by field. The ranges are those of
+// proto/types_v1.proto.
 #include "intake.h"
 
 #include "values/values.h"
@@ -102,7 +103,8 @@ static void check_identity(struct faults *faults, const CallDefinition *definiti
         fault(faults, "definition.call_id is \"%.80s\"; it must be 3 to 64 of a-z, 0-9 and -",
               definition->call_id);
     if (*definition->rule_document_sha256 && !sha256_text_valid(definition->rule_document_sha256))
-        fault(faults, "definition.rule_document_sha256 is \"%.80s\"; it must be 64 lower-case hex digits, or empty",
+        fault(faults,
+              "definition.rule_document_sha256 is \"%.80s\"; it must be 64 lower-case hex digits, or empty",
               definition->rule_document_sha256);
     if (strlen(definition->contact) > LIMIT_LINE_BYTES || strpbrk(definition->contact, " \t\n") != NULL ||
         strchr(definition->contact, '@') == NULL)

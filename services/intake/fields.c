@@ -1,4 +1,5 @@
-// fields: what checks of contents and definitions have in common: a list of faults, and the checks of one field.
+// fields: what checks of contents and definitions have in common: a list of faults, and the checks of one
+// field.
 #include "intake.h"
 
 #include "values/text.h"

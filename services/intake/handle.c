@@ -1,4 +1,5 @@
-// handle: what happens to each message that reaches intake: load, rule, under each other. The tables stand at the end.
+// handle: what happens to each message that reaches intake: load, rule, under each other. The tables stand at
+// the end.
 #include "intake.h"
 
 #include "intake_store.sql.h"
@@ -220,11 +221,11 @@ static status_t on_list_calls(struct message *message, const void *body)
     return status;
 }
 
-// -------------------------------------------------------------------------------------------------- the tables
+// ------------------------------------------------------------------------------------------------ the tables
 
 #define ROLES_APPLICANT (ROLE(EDITOR) | ROLE(APPROVER))
-// Calls are public. An application is for its own side only: the directorate reads it in evaluation, where impartiality is
-// declared first.
+// Calls are public. An application is for its own side only: the directorate reads it in evaluation, where
+// impartiality is declared first.
 #define ROLES_PUBLIC (ROLES_MUNICIPALITY | ROLES_DIRECTORATE | ROLE(AUDITOR) | ROLE(OPERATOR) | ROLE(SERVICE))
 #define ROLES_OWN    (ROLES_MUNICIPALITY | ROLE(AUDITOR))
 

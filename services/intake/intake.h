@@ -1,8 +1,9 @@
-// intake: takes applications in. Keeps the register of organisations, publishes calls, holds drafts, freezes a version
-// when approval is requested, delivers it when approval has signed it, and closes the call by the clock.
+// intake: takes applications in. Keeps the register of organisations, publishes calls, holds drafts, freezes
+// a version when approval is requested, delivers it when approval has signed it, and closes the call by the
+// clock.
 //
-// Read handle.c for what happens to a message, calls.c and rules.c for what is allowed, content.c and definition.c for what a
-// complete application and a complete call are, store.sql for what is remembered.
+// Read handle.c for what happens to a message, calls.c and rules.c for what is allowed, content.c and
+// definition.c for what a complete application and a complete call are, store.sql for what is remembered.
 #pragma once
 
 #include "allocation_v1.pb-c.h"
@@ -165,8 +166,8 @@ struct faults {
 void fault(struct faults *faults, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void lack(struct faults *faults, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// Checks of one field, named by its path. A line is at most LIMIT_LINE_BYTES without line feeds, prose at most
-// LIMIT_TEXT_BYTES; both lack when blank. A both is a Text with both written forms.
+// Checks of one field, named by its path. A line is at most LIMIT_LINE_BYTES without line feeds, prose at
+// most LIMIT_TEXT_BYTES; both lack when blank. A both is a Text with both written forms.
 void field_line(struct faults *faults, const char *path, const char *text);
 void field_prose(struct faults *faults, const char *path, const char *text);
 void field_both(struct faults *faults, const char *path, const Text *text, size_t most);
@@ -182,8 +183,9 @@ status_t field_reason(struct message *message, const char *reason);
 
 // ----------------------------------------------------------------------------- contents and definitions
 
-// What is wrong with a content (content.c): with faults->complete everything that a delivery needs, otherwise only sizes and
-// counts. dossier gives call, lead, registered partners and confirmations; not looked at for a draft.
+// What is wrong with a content (content.c): with faults->complete everything that a delivery needs, otherwise
+// only sizes and counts. dossier gives call, lead, registered partners and confirmations; not looked at for a
+// draft.
 void content_check(struct faults *faults, const struct dossier *dossier, const Content *content);
 // Is this organisation a partner in the content (NULL: in none)?
 bool content_has_partner(const Content *content, const char *organisation_number);
@@ -196,7 +198,7 @@ bool content_confirmed(const struct dossier *dossier, const Content *content,
 // What is wrong with the definition of a call (definition.c).
 void definition_check(struct faults *faults, const CallDefinition *definition);
 
-// ------------------------------------------------------------------------------------- rules (calls.c, rules.c)
+// ---------------------------------------------------------------------------------- rules (calls.c, rules.c)
 
 // Each looks, refuses or emits. The time is message->at_us.
 // Emit what is new or changed in the register.
@@ -251,8 +253,8 @@ status_t store_list_calls(struct message *message, Calls *ret);
 // The organisations with these numbers; LOCK_UPDATE holds them in the order of their numbers.
 status_t store_load_organisations(struct message *message, const char *const numbers[], int count,
                                   enum lock lock, struct organisations *ret);
-// The application, held as asked, with its call's deadline and state but without its definition. LOCK_SHARE for the call
-// comes first, so that an extension of the deadline is either wholly before or wholly after.
+// The application, held as asked, with its call's deadline and state but without its definition. LOCK_SHARE
+// for the call comes first, so that an extension of the deadline is either wholly before or wholly after.
 status_t store_load_application(struct message *message, const char *id, enum lock call_lock, enum lock lock,
                                 struct dossier *ret);
 // Beside it: the call's definition, the partners of the content and their confirmations.

@@ -1,5 +1,5 @@
-// rules: what is allowed with an application, from draft to delivery. Pure: the time is message->at_us, the state is given,
-// what comes out is emitted. What is allowed with organisations and calls stands in calls.c.
+// rules: what is allowed with an application, from draft to delivery. Pure: the time is message->at_us, the
+// state is given, what comes out is emitted. What is allowed with organisations and calls stands in calls.c.
 #include "intake.h"
 
 #include "values/values.h"
@@ -30,6 +30,12 @@ static status_t check_still_open(struct message *message, const struct call *cal
         return fail(message, REFUSED, "the deadline of call %s was %s, and it takes no late applications",
                     call->id, oslo_text(message->arena, call->deadline_at_us));
     return OK;
+}
+
+// oslo_text shows a midnight as the last minute of the day that ends; here a day begins.
+static const char *begin_text(struct message *message, int64_t at_us)
+{
+    return oslo_text(message->arena, at_us + 1);
 }
 
 static const char *form_one(struct message *message, const char *form)
@@ -77,7 +83,7 @@ static status_t check_start(struct message *message, const struct dossier *dossi
         return fail(message, REFUSED, "call %.64s does not exist", command->call_id);
     if (message->at_us < dossier->call.definition->opens_at_us)
         return fail(message, REFUSED, "call %s opens %s", dossier->call.id,
-                    oslo_text(message->arena, dossier->call.definition->opens_at_us));
+                    begin_text(message, dossier->call.definition->opens_at_us));
     if (dossier->organisations.count == 0)
         return fail(message, REFUSED, "organisation %.20s is not in the register of organisations",
                     message->actor->organisation);
@@ -336,8 +342,9 @@ status_t rule_expire(struct message *message, const struct dossier *dossier, con
 
 // ---------------------------------------------------------------------------------------------- signatures
 
-// Why a signature does not deliver the application; NULL when it does. A draft that the clock ended before the signature was
-// heard is still delivered when it was signed before that: what counts is when the signature was received.
+// Why a signature does not deliver the application; NULL when it does. A draft that the clock ended before
+// the signature was heard is still delivered when it was signed before that: what counts is when the
+// signature was received.
 static const char *misfit(struct message *message, const struct dossier *dossier, const SignedOff *event)
 {
     const struct application *application = &dossier->application;

@@ -1,5 +1,5 @@
-// store: what intake fetches and keeps. Loads for the rules, one apply for each of its events, one hear for each event of
-// others that it remembers. No decisions.
+// store: what intake fetches and keeps. Loads for the rules, one apply for each of its events, one hear for
+// each event of others that it remembers. No decisions.
 #include "intake.h"
 
 #include "intake_store.sql.h"
