@@ -33,8 +33,9 @@ static int check_keys(const struct source *source)
         for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
             known = known || strcmp(key, keys[i]) == 0;
         if (!known)
-            return fault(EXIT_REFUSED, "%s line %zu: '%s' is not known here; application_id, call_id and content are",
-                         source->name, source_line(source, source_find(source, &(struct step){key, 0}, 1)), key);
+            return fault(
+                EXIT_REFUSED, "%s line %zu: '%s' is not known here; application_id, call_id and content are",
+                source->name, source_line(source, source_find(source, &(struct step){key, 0}, 1)), key);
     }
     return EXIT_DONE;
 }
@@ -51,8 +52,8 @@ static int open_file(struct console *console, const struct source *source, struc
     int code = wrapped ? check_keys(source) : EXIT_DONE;
     if (code != EXIT_DONE)
         return code;
-    if (!protojson_encode(console_contract(console), console->arena, type, source, wrapped ? "content" : NULL, &body,
-                          &size, &why))
+    if (!protojson_encode(console_contract(console), console->arena, type, source, wrapped ? "content" : NULL,
+                          &body, &size, &why))
         return fault(EXIT_REFUSED, "%s", why);
     if (message_decode(&console->message, &intake__v1__content__descriptor, body, size, &ret->content) != OK)
         return fault(EXIT_REFUSED, "%s: %s", source->name, console->message.reason);
@@ -84,7 +85,7 @@ static int read_file(struct console *console, struct filed *ret)
     return EXIT_DONE;
 }
 
-// ----------------------------------------------------------------------------------------------------- submit
+// ---------------------------------------------------------------------------------------------------- submit
 
 static int get_application(struct console *console, const char *id, Intake__V1__Application **ret)
 {
@@ -101,8 +102,9 @@ static int start_draft(struct console *console, struct filed *filed)
     if (filed->call_id == NULL)
         return fault(EXIT_USAGE, "which call? say call_id in the file, or --call");
     if (filed->application_id == NULL)
-        filed->application_id = option_text(console, "id") != NULL ? command_id(console, "application")
-                                                                   : uuid_new(console->arena, clock_real_us());
+        filed->application_id = option_text(console, "id") != NULL
+                                    ? command_id(console, "application")
+                                    : uuid_new(console->arena, clock_real_us());
     command.application_id = (char *)filed->application_id;
     command.call_id = (char *)filed->call_id;
     return ask_message(console, NULL, command_id(console, "start"), &command, NULL, NULL);
@@ -134,7 +136,8 @@ static int print_waiting(struct console *console, const char *application_id)
     int code = get_application(console, application_id, &application);
     if (code != EXIT_DONE || console->json)
         return code == EXIT_DONE ? print_answer(console) : code;
-    printf("application %s of %s to %s\n", application_id, application->organisation_number, application->call_id);
+    printf("application %s of %s to %s\n", application_id, application->organisation_number,
+           application->call_id);
     if (application->state == INTAKE__V1__APPLICATION__STATE__AWAITING_APPROVAL)
         printf("version %u with hash %s waits for the signature of who may sign for %s:\n"
                "  tildel application approve %s --as SUBJECT:APPROVER:%s\n",
@@ -156,9 +159,11 @@ static int run_submit(struct console *console)
 
     int code = read_file(console, &filed);
     if (code == EXIT_DONE && begun && filed.application_id == NULL)
-        code = fault(EXIT_USAGE, "--continue needs an application: application_id in the file, or --application");
+        code = fault(EXIT_USAGE,
+                     "--continue needs an application: application_id in the file, or --application");
     if (code == EXIT_DONE)
-        code = begun ? get_application(console, filed.application_id, &application) : start_draft(console, &filed);
+        code = begun ? get_application(console, filed.application_id, &application)
+                     : start_draft(console, &filed);
     if (code == EXIT_DONE && begun)
         version = application->content_version;
     if (code == EXIT_DONE)
@@ -166,7 +171,8 @@ static int run_submit(struct console *console)
     if (code == EXIT_DONE && option_text(console, "draft") == NULL) {
         code = request_approval(console, filed.application_id, version + 1);
         if (code != EXIT_DONE)
-            fault(code, "application %s is saved as a draft; mend what is missing and submit it with --continue",
+            fault(code,
+                  "application %s is saved as a draft; mend what is missing and submit it with --continue",
                   filed.application_id);
     }
     return code == EXIT_DONE ? print_waiting(console, filed.application_id) : code;
@@ -180,8 +186,8 @@ static int run_show(struct console *console)
     int code = get_application(console, console->arguments[0], &application);
     if (code != EXIT_DONE || console->json)
         return code == EXIT_DONE ? print_answer(console) : code;
-    const ProtobufCEnumValue *state =
-        protobuf_c_enum_descriptor_get_value(&intake__v1__application__state__descriptor, application->state);
+    const ProtobufCEnumValue *state = protobuf_c_enum_descriptor_get_value(
+        &intake__v1__application__state__descriptor, application->state);
     printf("application %s of %s to %s: %s, version %u\n", application->application_id,
            application->organisation_number, application->call_id, state->name, application->content_version);
     for (size_t i = 0; i < application->n_confirmed_partners; i++)
@@ -191,8 +197,8 @@ static int run_show(struct console *console)
     if (application->content != NULL) {
         size_t size;
         uint8_t *bytes = message_encode(console->arena, application->content, &size);
-        content = protojson_decode(console_contract(console), console->arena, intake__v1__content__descriptor.name, bytes,
-                                   size, true);
+        content = protojson_decode(console_contract(console), console->arena,
+                                   intake__v1__content__descriptor.name, bytes, size, true);
         printf("%s", content);
     }
     return EXIT_DONE;
@@ -211,15 +217,18 @@ static int run_confirm(struct console *console)
     code = ask_message(console, NULL, command_id(console, NULL), &command, NULL, NULL);
     if (code != EXIT_DONE || console->json)
         return code == EXIT_DONE ? print_answer(console) : code;
-    printf("confirmed: takes part in application %s, version %u\n", command.application_id, command.content_version);
+    printf("confirmed: takes part in application %s, version %u\n", command.application_id,
+           command.content_version);
     return EXIT_DONE;
 }
 
-// ---------------------------------------------------------------------------------------------------- approve
+// --------------------------------------------------------------------------------------------------- approve
 
-// The one sign-off of the application that --kind lets through; NULL when there is none, *ret_count says how many.
+// The one sign-off of the application that --kind lets through; NULL when there is none, *ret_count says how
+// many.
 static const Approval__V1__SignOffOpened *pick_sign_off(const struct console *console,
-                                                        const Approval__V1__SignOffs *sign_offs, size_t *ret_count)
+                                                        const Approval__V1__SignOffs *sign_offs,
+                                                        size_t *ret_count)
 {
     const char *kind = option_text(console, "kind");
     const Approval__V1__SignOffOpened *found = NULL;
@@ -227,8 +236,8 @@ static const Approval__V1__SignOffOpened *pick_sign_off(const struct console *co
     *ret_count = 0;
     for (size_t i = 0; i < sign_offs->n_open; i++) {
         const Approval__V1__SignOffOpened *open = sign_offs->open[i];
-        const ProtobufCEnumValue *value =
-            protobuf_c_enum_descriptor_get_value(&types__v1__sign_off_kind__descriptor, open->kind);
+        const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value(
+            &types__v1__sign_off_kind__descriptor, open->kind);
         if (strcmp(open->application_id, console->arguments[0]) != 0 ||
             (kind != NULL && strcmp(kind, value->name) != 0))
             continue;
@@ -256,11 +265,14 @@ static int find_sign_off(struct console *console, const Approval__V1__SignOffOpe
             nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
     } while (count == 0 && clock_stopwatch_ms() < until_ms);
     if (count == 0)
-        return fault(EXIT_REFUSED, "nothing of application %s waits for a signature of %s", console->arguments[0],
-                     console->actor->organisation);
+        return fault(EXIT_REFUSED, "nothing of application %s waits for a signature of %s",
+                     console->arguments[0], console->actor->organisation);
     if (count > 1)
-        return fault(EXIT_USAGE, "several things of application %s wait for signatures: say --kind APPLICATION, ACCEPTANCE "
-                                 "or REPORT", console->arguments[0]);
+        return fault(
+            EXIT_USAGE,
+            "several things of application %s wait for signatures: say --kind APPLICATION, ACCEPTANCE "
+            "or REPORT",
+            console->arguments[0]);
     return EXIT_DONE;
 }
 
@@ -318,16 +330,19 @@ static const struct option_row withdraw_options[] = {
 
 const struct command commands_application[] = {
     {"application submit", "FILE", 1, 1, "write an application and ask for its approval",
-     "FILE is {\"application_id\": UUID, \"call_id\": CALL, \"content\": {...}} or the content alone; the content is an\n"
-     "intake.v1.Content. The draft is started, saved and frozen; it is delivered when it has been signed.\n"
-     "As EDITOR or APPROVER of the lead.",
+     "FILE is {\"application_id\": UUID, \"call_id\": CALL, \"content\": {...}} or the content alone; the "
+     "content is an intake.v1.Content. The draft is started, saved and frozen; it is delivered when it has "
+     "been signed. As EDITOR or APPROVER of the lead.",
      submit_options, run_submit},
-    {"application show", "APPLICATION", 1, 1, "show an application and what it still misses", NULL, NULL, run_show},
-    {"application confirm", "APPLICATION", 1, 1, "confirm, for a partner, that it takes part", NULL, NULL, run_confirm},
+    {"application show", "APPLICATION", 1, 1, "show an application and what it still misses", NULL, NULL,
+     run_show},
+    {"application confirm", "APPLICATION", 1, 1, "confirm, for a partner, that it takes part", NULL, NULL,
+     run_confirm},
     {"application approve", "APPLICATION", 1, 1, "sign what of it waits for a signature",
-     "Signs exactly the version that waits: for an application this is its delivery. As APPROVER, PROJECT_OWNER or\n"
-     "SUPERIOR_LEADER of the lead.",
+     "Signs exactly the version that waits: for an application this is its delivery. As APPROVER, "
+     "PROJECT_OWNER or SUPERIOR_LEADER of the lead.",
      approve_options, run_approve},
-    {"application withdraw", "APPLICATION", 1, 1, "take an application back", NULL, withdraw_options, run_withdraw},
+    {"application withdraw", "APPLICATION", 1, 1, "take an application back", NULL, withdraw_options,
+     run_withdraw},
     {NULL},
 };

@@ -6,6 +6,7 @@
 #include "service_v1.pb-c.h"
 #include "values/values.h"
 
+#include <errno.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,9 +16,11 @@
 
 #define POLL_MS 100
 
-const char *const service_names[] = {"intake", "approval", "evaluation", "allocation", "payment", "reporting", NULL};
+const char *const service_names[] = {"intake",  "approval",  "evaluation", "allocation",
+                                     "payment", "reporting", NULL};
 
-// The contract lies where TILDEL_PROTOSET says, else where it was installed, else beside the build tree's executable.
+// The contract lies where TILDEL_PROTOSET says, else where it was installed, else beside the build tree's
+// executable.
 static const char *protoset_path(arena_t *arena)
 {
     const char *path = getenv("TILDEL_PROTOSET");
@@ -68,7 +71,7 @@ static bool service_status(struct console *console, const char *service, Service
                        &service__v1__status__descriptor, ret) == EXIT_DONE;
 }
 
-// ----------------------------------------------------------------------------------------------------- public
+// ---------------------------------------------------------------------------------------------------- public
 
 bus_t *console_bus(struct console *console)
 {
@@ -79,10 +82,14 @@ bus_t *console_bus(struct console *console)
     for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++) {
         const char *value = getenv(needed[i]);
         if (value == NULL || value[0] == '\0')
-            exit(fault(EXIT_REFUSED, "%s is not set: where is the stack? deploy/up writes a file of settings, .run/env",
+            exit(fault(EXIT_REFUSED,
+                       "%s is not set: where is the stack? deploy/up writes a file of settings, .run/env",
                        needed[i]));
     }
     struct bus_config config = bus_config_from_env("console");
+    const char *key = arena_printf(console->ground, "%s/%s.secret.zpl", config.keys, config.name);
+    if (access(key, R_OK) != 0)
+        exit(fault(EXIT_REFUSED, "the key '%s' cannot be read: %s: %s", config.name, key, strerror(errno)));
     console->bus = bus_connect(&config);
     return console->bus;
 }
@@ -115,15 +122,18 @@ const char *service_of(arena_t *arena, const char *type)
     return strcmp(service, "bus") == 0 ? "broker" : service;
 }
 
-int ask_bytes(struct console *console, const char *service, const char *id, const char *type, const uint8_t *body,
-              size_t size)
+int ask_bytes(struct console *console, const char *service, const char *id, const char *type,
+              const uint8_t *body, size_t size)
 {
     if (service == NULL)
         service = service_of(console->arena, type);
+    if (size > LIMIT_FRAME_BYTES)
+        return fault(EXIT_REFUSED, "%s is %zu bytes long; one message may have %d", type, size,
+                     LIMIT_FRAME_BYTES);
     bool answered = bus_call(console_bus(console), console->arena, service, id, type, console->actor,
                              console->timeout_ms, body, size, &console->answer);
     if (!answered && console->answer.reply == NULL)
-        return fault(EXIT_SILENCE, "%s did not answer %s within %u seconds; ask again under --id %s", service, type,
+        return fault(EXIT_SILENCE, "%s did not answer %s within %u seconds (id %s)", service, type,
                      console->timeout_ms / 1000, id);
     return tell_refusal(console, type);
 }
@@ -163,7 +173,8 @@ int print_answer(struct console *console)
         puts("{}");
         return EXIT_DONE;
     }
-    char *text = protojson_decode(console_contract(console), console->arena, type, answer->body, answer->body_size, true);
+    char *text = protojson_decode(console_contract(console), console->arena, type, answer->body,
+                                  answer->body_size, true);
     if (text == NULL)
         return fault(EXIT_REFUSED, "the answer is a %s, which this contract cannot read", type);
     fputs(text, stdout);
@@ -234,8 +245,8 @@ void progress(const char *what, uint64_t done, uint64_t all)
     if (all == 0)
         fprintf(stderr, "\r%s %llu\033[K", what, (unsigned long long)done);
     else
-        fprintf(stderr, "\r%s [%-*.*s] %llu of %llu\033[K", what, width, (int)(done * (uint64_t)width / all), full,
-                (unsigned long long)done, (unsigned long long)all);
+        fprintf(stderr, "\r%s [%-*.*s] %llu of %llu\033[K", what, width, (int)(done * (uint64_t)width / all),
+                full, (unsigned long long)done, (unsigned long long)all);
 }
 
 void progress_end(void)

@@ -15,7 +15,7 @@
 
 typedef Types__V1__CallDefinition CallDefinition;
 
-// ---------------------------------------------------------------------------------------------------- publish
+// --------------------------------------------------------------------------------------------------- publish
 
 // The definition of the file, as bytes that have been through the contract once.
 static int read_definition(struct console *console, CallDefinition **ret)
@@ -28,8 +28,9 @@ static int read_definition(struct console *console, CallDefinition **ret)
     int code = source_argument(console, console->arguments[0], &source);
     if (code != EXIT_DONE)
         return code;
-    bool well = protojson_encode(console_contract(console), console->arena, types__v1__call_definition__descriptor.name,
-                                 &source, NULL, &body, &size, &why);
+    bool well = protojson_encode(console_contract(console), console->arena,
+                                 types__v1__call_definition__descriptor.name, &source, NULL, &body, &size,
+                                 &why);
     source_close(&source);
     if (!well)
         return fault(EXIT_REFUSED, "%s", why);
@@ -38,7 +39,8 @@ static int read_definition(struct console *console, CallDefinition **ret)
     return EXIT_DONE;
 }
 
-// The frame of an extra call comes out of what its parent left: reserved by the budget holder, before the call is opened.
+// The frame of an extra call comes out of what its parent left: reserved by the budget holder, before the
+// call is opened.
 static int reserve_frame(struct console *console, const CallDefinition *definition, const char *reason)
 {
     Allocation__V1__ReserveFrame command = ALLOCATION__V1__RESERVE_FRAME__INIT;
@@ -64,17 +66,22 @@ static int open_extra_call(struct console *console, CallDefinition *definition)
     bool reserved = option_text(console, "reserved") != NULL;
 
     if (reason == NULL)
-        return fault(EXIT_USAGE, "%s is an extra call: --reason must say why it is opened", definition->call_id);
+        return fault(EXIT_USAGE, "%s is an extra call: --reason must say why it is opened",
+                     definition->call_id);
     if (!reserved && option_text(console, "budget-holder") == NULL)
-        return fault(EXIT_USAGE, "%s is an extra call: --budget-holder must name who reserves its frame, or --reserved "
-                                 "say that it is reserved", definition->call_id);
+        return fault(EXIT_USAGE,
+                     "%s is an extra call: --budget-holder must name who reserves its frame, or --reserved "
+                     "say that it is reserved",
+                     definition->call_id);
     int code = reserved ? EXIT_DONE : reserve_frame(console, definition, reason);
-    // Intake hears of the reservation through the log. When it does not in time, its own refusal says best what is wrong.
+    // Intake hears of the reservation through the log. When it does not in time, its own refusal says best
+    // what is wrong.
     if (code == EXIT_DONE && !reserved)
         wait_heard(console, "allocation", "intake", HEARD_MS);
     command.definition = definition;
     command.reason = (char *)reason;
-    return code == EXIT_DONE ? ask_message(console, NULL, command_id(console, NULL), &command, NULL, NULL) : code;
+    return code == EXIT_DONE ? ask_message(console, NULL, command_id(console, NULL), &command, NULL, NULL)
+                             : code;
 }
 
 static int publish_main_call(struct console *console, CallDefinition *definition)
@@ -92,19 +99,21 @@ static int run_publish(struct console *console)
     int code = read_definition(console, &definition);
     if (code != EXIT_DONE)
         return code;
-    code = definition->type == TYPES__V1__CALL_DEFINITION__TYPE__EXTRA ? open_extra_call(console, definition)
-                                                                       : publish_main_call(console, definition);
+    code = definition->type == TYPES__V1__CALL_DEFINITION__TYPE__EXTRA
+               ? open_extra_call(console, definition)
+               : publish_main_call(console, definition);
     if (code != EXIT_DONE)
         return code;
     if (console->json)
         printf("{\"call_id\": \"%s\"}\n", definition->call_id);
     else
         printf("%s is published: %s to award, deadline %s\n", definition->call_id,
-               money_text(console->arena, definition->frame_ore), oslo_text(console->arena, definition->deadline_at_us));
+               money_text(console->arena, definition->frame_ore),
+               oslo_text(console->arena, definition->deadline_at_us));
     return EXIT_DONE;
 }
 
-// ------------------------------------------------------------------------------------------------------- show
+// ------------------------------------------------------------------------------------------------------ show
 
 // Best first; those without a score in order of their ids.
 static int compare_cases(const void *left, const void *right)
@@ -126,19 +135,21 @@ static char *score_text(arena_t *arena, int64_t hundredths)
 
 static void print_cases(struct console *console, const Reporting__V1__Call *call)
 {
-    static const struct column columns[] = {{"application", false}, {"applicant", false}, {"score", true},
-                                            {"applied", true}, {"recommended", true}, {"awarded", true},
-                                            {"accepted", true}, {"paid", true}, {"state", false}, {NULL, false}};
+    static const struct column columns[] = {{"application", false}, {"applicant", false},  {"score", true},
+                                            {"applied", true},      {"recommended", true}, {"awarded", true},
+                                            {"accepted", true},     {"paid", true},        {"state", false},
+                                            {NULL, false}};
     arena_t *arena = console->arena;
     table_t *table = table_new(arena, columns);
 
     qsort(call->cases, call->n_cases, sizeof call->cases[0], compare_cases);
     for (size_t i = 0; i < call->n_cases; i++) {
         const Reporting__V1__Case *one = call->cases[i];
-        table_row(table, (const char *[]){one->application_id, one->applicant, score_text(arena, one->total),
-                                          amount_text(arena, one->applied_ore), amount_text(arena, one->recommended_ore),
-                                          amount_text(arena, one->awarded_ore), amount_text(arena, one->accepted_ore),
-                                          amount_text(arena, one->paid_ore), one->state});
+        table_row(table, (const char *[]){
+                             one->application_id, one->applicant, score_text(arena, one->total),
+                             amount_text(arena, one->applied_ore), amount_text(arena, one->recommended_ore),
+                             amount_text(arena, one->awarded_ore), amount_text(arena, one->accepted_ore),
+                             amount_text(arena, one->paid_ore), one->state});
     }
     table_print(table, stdout);
 }
@@ -149,9 +160,9 @@ static void print_frame(struct console *console, const Reporting__V1__Call *call
         const char *what;
         int64_t ore;
     } figures[] = {
-        {"awarded", call->awarded_ore}, {"reserved", call->reserved_ore}, {"residual", call->residual_ore},
-        {"accepted", call->accepted_ore}, {"lapsed", call->lapsed_ore}, {"paid", call->paid_ore},
-        {"claimed", call->claimed_ore}, {"repaid", call->repaid_ore},
+        {"awarded", call->awarded_ore},   {"reserved", call->reserved_ore}, {"residual", call->residual_ore},
+        {"accepted", call->accepted_ore}, {"lapsed", call->lapsed_ore},     {"paid", call->paid_ore},
+        {"claimed", call->claimed_ore},   {"repaid", call->repaid_ore},
     };
 
     printf("\nframe %s:", money_text(console->arena, call->frame_ore));
@@ -175,7 +186,7 @@ static int run_show(struct console *console)
     return EXIT_DONE;
 }
 
-// ------------------------------------------------------------------------------------------------------- list
+// ------------------------------------------------------------------------------------------------------ list
 
 static int list_one(struct console *console, table_t *table, char *call_id)
 {
@@ -187,7 +198,9 @@ static int list_one(struct console *console, table_t *table, char *call_id)
     if (code != EXIT_DONE)
         return code;
     const CallDefinition *definition = call->definition;
-    const char *state = call->closed ? "closed" : call->now_us < definition->opens_at_us ? "not open yet" : "open";
+    const char *state = call->closed                             ? "closed"
+                        : call->now_us < definition->opens_at_us ? "not open yet"
+                                                                 : "open";
     table_row(table, (const char *[]){call_id, amount_text(console->arena, definition->frame_ore),
                                       moment_text(console->arena, definition->opens_at_us),
                                       moment_text(console->arena, definition->deadline_at_us), state,
@@ -197,8 +210,9 @@ static int list_one(struct console *console, table_t *table, char *call_id)
 
 static int run_list(struct console *console)
 {
-    static const struct column columns[] = {{"call", false}, {"frame", true}, {"opens", false}, {"deadline", false},
-                                            {"state", false}, {"title", false}, {NULL, false}};
+    static const struct column columns[] = {{"call", false},     {"frame", true},  {"opens", false},
+                                            {"deadline", false}, {"state", false}, {"title", false},
+                                            {NULL, false}};
     Intake__V1__ListCalls request = INTAKE__V1__LIST_CALLS__INIT;
     Intake__V1__Calls *calls;
 
@@ -212,14 +226,15 @@ static int run_list(struct console *console)
     return code;
 }
 
-// ----------------------------------------------------------------------------------------------------- extend
+// ---------------------------------------------------------------------------------------------------- extend
 
 static int instant_option(struct console *console, const char *name, int64_t *ret_us)
 {
     const char *text = option_text(console, name);
 
     *ret_us = 0;
-    return text == NULL ? EXIT_DONE : instant_argument(arena_printf(console->arena, "--%s", name), text, ret_us);
+    return text == NULL ? EXIT_DONE
+                        : instant_argument(arena_printf(console->arena, "--%s", name), text, ret_us);
 }
 
 static int run_extend(struct console *console)
@@ -239,7 +254,8 @@ static int run_extend(struct console *console)
         code = ask_message(console, NULL, command_id(console, NULL), &command, NULL, NULL);
     if (code != EXIT_DONE || console->json)
         return code == EXIT_DONE ? print_answer(console) : code;
-    printf("the deadline of %s is now %s\n", command.call_id, oslo_text(console->arena, command.deadline_at_us));
+    printf("the deadline of %s is now %s\n", command.call_id,
+           oslo_text(console->arena, command.deadline_at_us));
     return EXIT_DONE;
 }
 
@@ -250,7 +266,8 @@ static const struct option_row publish_options[] = {
     {NULL, NULL, NULL},
 };
 static const struct option_row extend_options[] = {
-    {"until", "INSTANT", "the new deadline, such as 2024-06-18T00:00:00+02:00; the first instant that is too late"},
+    {"until", "INSTANT",
+     "the new deadline, such as 2024-06-18T00:00:00+02:00; the first instant that is too late"},
     {"reason", "TEXT", "why"},
     {"outage-from", "INSTANT", "the logged outage that lets a passed deadline be extended"},
     {"outage-to", "INSTANT", ""},
@@ -259,11 +276,13 @@ static const struct option_row extend_options[] = {
 
 const struct command commands_call[] = {
     {"call publish", "FILE", 1, 1, "publish a call from its definition file",
-     "FILE is a types.v1.CallDefinition as JSON. A main call is published as UNIT_HEAD. An extra call also needs a\n"
-     "budget holder: its frame is reserved from the residual of its parent first, then the call is opened.",
+     "FILE is a types.v1.CallDefinition as JSON. A main call is published as UNIT_HEAD. An extra call also "
+     "needs a budget holder: its frame is reserved from the residual of its parent first, then the call is "
+     "opened.",
      publish_options, run_publish},
     {"call list", "", 0, 0, "list the calls", NULL, NULL, run_list},
-    {"call show", "CALL", 1, 1, "show a call's applications, scores, amounts, states and frame", NULL, NULL, run_show},
+    {"call show", "CALL", 1, 1, "show a call's applications, scores, amounts, states and frame", NULL, NULL,
+     run_show},
     {"call extend", "CALL", 1, 1, "give everyone a later deadline", NULL, extend_options, run_extend},
     {NULL},
 };

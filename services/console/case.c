@@ -10,8 +10,8 @@
 
 static void print_timeline(struct console *console, const Reporting__V1__Case *one)
 {
-    static const struct column columns[] = {{"position", true}, {"when (Oslo)", false}, {"who", false}, {"what", false},
-                                            {"summary", false}, {NULL, false}};
+    static const struct column columns[] = {{"position", true}, {"when (Oslo)", false}, {"who", false},
+                                            {"what", false},    {"summary", false},     {NULL, false}};
     arena_t *arena = console->arena;
     table_t *table = table_new(arena, columns);
 
@@ -38,12 +38,13 @@ static int run_show(struct console *console)
         const char *what;
         int64_t ore;
     } figures[] = {
-        {"applied", one->applied_ore}, {"recommended", one->recommended_ore}, {"awarded", one->awarded_ore},
-        {"accepted", one->accepted_ore}, {"paid", one->paid_ore}, {"claimed", one->claimed_ore},
+        {"applied", one->applied_ore}, {"recommended", one->recommended_ore},
+        {"awarded", one->awarded_ore}, {"accepted", one->accepted_ore},
+        {"paid", one->paid_ore},       {"claimed", one->claimed_ore},
         {"repaid", one->repaid_ore},
     };
-    printf("%s\n%s (%s) to %s: %s\n", one->application_id, one->applicant, one->organisation_number, one->call_id,
-           one->state);
+    printf("%s\n%s (%s) to %s: %s\n", one->application_id, one->applicant, one->organisation_number,
+           one->call_id, one->state);
     const char *gap = "";
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
         if (figures[i].ore == 0)
@@ -58,8 +59,8 @@ static int run_show(struct console *console)
 
 static int run_payments(struct console *console)
 {
-    static const struct column columns[] = {{"payment", false}, {"amount", true}, {"account", false},
-                                            {"end-to-end id", false}, {"sent", true}, {"state", false},
+    static const struct column columns[] = {{"payment", false},       {"amount", true}, {"account", false},
+                                            {"end-to-end id", false}, {"sent", true},   {"state", false},
                                             {"the bank says", false}, {NULL, false}};
     Payment__V1__ListPayments request = PAYMENT__V1__LIST_PAYMENTS__INIT;
     Payment__V1__Payments *payments;
@@ -71,8 +72,8 @@ static int run_payments(struct console *console)
     table_t *table = table_new(console->arena, columns);
     for (size_t i = 0; i < payments->n_payments; i++) {
         const Payment__V1__Payment *one = payments->payments[i];
-        const ProtobufCEnumValue *state =
-            protobuf_c_enum_descriptor_get_value(&payment__v1__payment__state__descriptor, one->state);
+        const ProtobufCEnumValue *state = protobuf_c_enum_descriptor_get_value(
+            &payment__v1__payment__state__descriptor, one->state);
         table_row(table, (const char *[]){one->payment_key, amount_text(console->arena, one->amount_ore),
                                           one->creditor_account, one->end_to_end_id,
                                           arena_printf(console->arena, "%u", one->times_sent), state->name,
@@ -84,8 +85,12 @@ static int run_payments(struct console *console)
 
 static int run_claims(struct console *console)
 {
-    static const struct column columns[] = {{"claim", false}, {"KID", false}, {"amount", true}, {"outstanding", true},
-                                            {"due before (Oslo)", false}, {NULL, false}};
+    static const struct column columns[] = {{"claim", false},
+                                            {"KID", false},
+                                            {"amount", true},
+                                            {"outstanding", true},
+                                            {"due before (Oslo)", false},
+                                            {NULL, false}};
     Payment__V1__ListClaims request = PAYMENT__V1__LIST_CLAIMS__INIT;
     Payment__V1__Claims *claims;
 
@@ -96,16 +101,18 @@ static int run_claims(struct console *console)
     table_t *table = table_new(console->arena, columns);
     for (size_t i = 0; i < claims->n_claims; i++) {
         const Payment__V1__Claims__One *one = claims->claims[i];
-        table_row(table, (const char *[]){one->claim_id, one->kid, amount_text(console->arena, one->amount_ore),
-                                          amount_text(console->arena, one->outstanding_ore),
-                                          moment_text(console->arena, one->due_at_us)});
+        table_row(table,
+                  (const char *[]){one->claim_id, one->kid, amount_text(console->arena, one->amount_ore),
+                                   amount_text(console->arena, one->outstanding_ore),
+                                   moment_text(console->arena, one->due_at_us)});
     }
     table_print(table, stdout);
     return EXIT_DONE;
 }
 
 const struct command commands_case[] = {
-    {"case show", "APPLICATION", 1, 1, "show a case: its figures and everything that happened to it", NULL, NULL, run_show},
+    {"case show", "APPLICATION", 1, 1, "show a case: its figures and everything that happened to it", NULL,
+     NULL, run_show},
     {"payments", "CALL", 1, 1, "list a call's payments", NULL, NULL, run_payments},
     {"claims", "CALL", 1, 1, "list a call's claims for repayment", NULL, NULL, run_claims},
     {NULL},

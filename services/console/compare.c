@@ -11,12 +11,12 @@
 #include <time.h>
 
 #define MOST_DIFFERENCES 20  // shown for one table
-#define POLL_MS 200
+#define POLL_MS          200
 
 struct comparison {
     struct console *console;
     const char *prefix;
-    struct rows rebuilt;     // service, position
+    struct rows rebuilt;  // service, position
     table_t *differences;
     json_t *listed;
     uint64_t tables, rows, different;  // different: tables
@@ -24,8 +24,10 @@ struct comparison {
 
 // ---------------------------------------------------------------------------------------------------- lag
 
-// Is the live service where the rebuilt one is? EXIT_DONE, or the sentence that says what stands between (in *ret_why).
-static status_t look_at_lag(struct comparison *at, const char *service, int64_t position, const char **ret_why)
+// Is the live service where the rebuilt one is? EXIT_DONE, or the sentence that says what stands between (in
+// *ret_why).
+static status_t look_at_lag(struct comparison *at, const char *service, int64_t position,
+                            const char **ret_why)
 {
     struct message *message = &at->console->message;
     struct rows rows;
@@ -36,14 +38,19 @@ static status_t look_at_lag(struct comparison *at, const char *service, int64_t 
         return status;
     int64_t heard = row_int(&rows, 0, 0), unsent = row_int(&rows, 0, 1), parked = row_int(&rows, 0, 2);
     if (unsent > 0)
-        *ret_why = arena_printf(message->arena, "%s has %lld events that are not in the log yet", service, (long long)unsent);
+        *ret_why = arena_printf(message->arena, "%s has %lld events that are not in the log yet", service,
+                                (long long)unsent);
     else if (heard < position)
-        *ret_why = arena_printf(message->arena, "%s has heard %lld of the %lld events that were replayed%s; wait until it has "
-                                "caught up", service, (long long)heard, (long long)position,
-                                parked > 0 ? ", and some are parked behind an incident" : "");
+        *ret_why = arena_printf(
+            message->arena,
+            "%s has heard %lld of the %lld events that were replayed%s; wait until it has "
+            "caught up",
+            service, (long long)heard, (long long)position,
+            parked > 0 ? ", and some are parked behind an incident" : "");
     else if (heard > position)
-        *ret_why = arena_printf(message->arena, "%s stands at position %lld and was rebuilt up to %lld; replay again", service,
-                                (long long)heard, (long long)position);
+        *ret_why = arena_printf(message->arena,
+                                "%s stands at position %lld and was rebuilt up to %lld; replay again",
+                                service, (long long)heard, (long long)position);
     return OK;
 }
 
@@ -83,37 +90,42 @@ static int begin(struct comparison *at)
 
 // ------------------------------------------------------------------------------------------------- one table
 
-static void list_difference(struct comparison *at, const char *service, const char *table, const char *const values[4])
+static void list_difference(struct comparison *at, const char *service, const char *table,
+                            const char *const values[4])
 {
     table_row(at->differences, (const char *[]){service, table, values[0], values[1], values[2], values[3]});
-    json_array_append_new(at->listed, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "service", service, "table", table, "key",
-                                                values[0], "column", values[1], "live", values[2], "rebuilt", values[3]));
+    json_array_append_new(at->listed, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "service", service, "table",
+                                                table, "key", values[0], "column", values[1], "live",
+                                                values[2], "rebuilt", values[3]));
 }
 
-static status_t compare_columns(struct comparison *at, const char *service, const char *rebuilt, const char *table,
-                                bool *ret_equal)
+static status_t compare_columns(struct comparison *at, const char *service, const char *rebuilt,
+                                const char *table, bool *ret_equal)
 {
     struct message *message = &at->console->message;
     struct rows rows;
 
     status_t status = RUN(message, compare_columns, &rows, TEXT(service), TEXT(rebuilt), TEXT(table));
     for (int i = 0; status == OK && i < rows.count; i++)
-        list_difference(at, service, table, (const char *[]){"(column)", row_text(&rows, i, 0), row_text(&rows, i, 1),
-                                                             row_text(&rows, i, 2)});
+        list_difference(at, service, table,
+                        (const char *[]){"(column)", row_text(&rows, i, 0), row_text(&rows, i, 1),
+                                         row_text(&rows, i, 2)});
     *ret_equal = status == OK && rows.count == 0;
     return status;
 }
 
-static status_t compare_rows(struct comparison *at, const char *service, const char *rebuilt, const char *table,
-                             bool *ret_equal)
+static status_t compare_rows(struct comparison *at, const char *service, const char *rebuilt,
+                             const char *table, bool *ret_equal)
 {
     struct message *message = &at->console->message;
     struct rows rows;
 
-    status_t status = RUN(message, compare_tables, &rows, TEXT(service), TEXT(rebuilt), TEXT(table), INT(MOST_DIFFERENCES));
+    status_t status = RUN(message, compare_tables, &rows, TEXT(service), TEXT(rebuilt), TEXT(table),
+                          INT(MOST_DIFFERENCES));
     for (int i = 0; status == OK && i < rows.count; i++)
-        list_difference(at, service, table, (const char *[]){row_text(&rows, i, 0), row_text(&rows, i, 1),
-                                                             row_text(&rows, i, 2), row_text(&rows, i, 3)});
+        list_difference(at, service, table,
+                        (const char *[]){row_text(&rows, i, 0), row_text(&rows, i, 1), row_text(&rows, i, 2),
+                                         row_text(&rows, i, 3)});
     *ret_equal = status == OK && rows.count == 0;
     if (status == OK)
         status = RUN(message, count_rows, &rows, TEXT(service), TEXT(table));
@@ -122,8 +134,8 @@ static status_t compare_rows(struct comparison *at, const char *service, const c
     return status;
 }
 
-static status_t compare_table(struct comparison *at, const char *service, const char *rebuilt, const struct rows *tables,
-                              int row)
+static status_t compare_table(struct comparison *at, const char *service, const char *rebuilt,
+                              const struct rows *tables, int row)
 {
     const char *table = row_text(tables, row, 0);
     bool in_live = row_int(tables, row, 1) != 0, in_rebuilt = row_int(tables, row, 2) != 0;
@@ -132,8 +144,9 @@ static status_t compare_table(struct comparison *at, const char *service, const 
 
     at->tables++;
     if (!in_live || !in_rebuilt) {
-        list_difference(at, service, table, (const char *[]){"(table)", "", in_live ? "there" : "absent",
-                                                             in_rebuilt ? "there" : "absent"});
+        list_difference(
+            at, service, table,
+            (const char *[]){"(table)", "", in_live ? "there" : "absent", in_rebuilt ? "there" : "absent"});
     } else {
         status = compare_columns(at, service, rebuilt, table, &equal);
         if (status == OK && equal)
@@ -164,17 +177,17 @@ static int tell(struct comparison *at)
     bool equal = at->different == 0;
 
     if (at->console->json) {
-        json_t *output = json_pack("{s:b, s:I, s:I, s:I, s:O}", "equal", (int)equal, "tables", (json_int_t)at->tables, "rows",
-                                   (json_int_t)at->rows, "different", (json_int_t)at->different, "differences",
-                                   at->listed);
+        json_t *output = json_pack("{s:b, s:I, s:I, s:I, s:O}", "equal", (int)equal, "tables",
+                                   (json_int_t)at->tables, "rows", (json_int_t)at->rows, "different",
+                                   (json_int_t)at->different, "differences", at->listed);
         json_dumpf(output, stdout, JSON_INDENT(1));
         putchar('\n');
         json_decref(output);
     } else if (!equal) {
         table_print(at->differences, stdout);
     } else {
-        printf("equal: %llu tables of %d services, %llu rows\n", (unsigned long long)at->tables, at->rebuilt.count,
-               (unsigned long long)at->rows);
+        printf("equal: %llu tables of %d services, %llu rows\n", (unsigned long long)at->tables,
+               at->rebuilt.count, (unsigned long long)at->rows);
     }
     if (equal)
         return EXIT_DONE;
@@ -201,8 +214,9 @@ static int compare_all(struct comparison *at)
 
 int run_compare(struct console *console)
 {
-    static const struct column columns[] = {{"service", false}, {"table", false}, {"key", false}, {"column", false},
-                                            {"live", false}, {"rebuilt", false}, {NULL, false}};
+    static const struct column columns[] = {{"service", false}, {"table", false}, {"key", false},
+                                            {"column", false},  {"live", false},  {"rebuilt", false},
+                                            {NULL, false}};
     struct comparison at = {.console = console};
     struct message *message = &console->message;
 
@@ -222,8 +236,8 @@ int run_compare(struct console *console)
     if (status != OK)
         code = tools_fault(console);
     else if (at.rebuilt.count == 0)
-        code = fault(EXIT_REFUSED, "nothing has been rebuilt under the prefix %s: tildel replay --into %s", at.prefix,
-                     at.prefix);
+        code = fault(EXIT_REFUSED, "nothing has been rebuilt under the prefix %s: tildel replay --into %s",
+                     at.prefix, at.prefix);
     else
         code = compare_all(&at);
     json_decref(at.listed);

@@ -1,4 +1,5 @@
-// Tests of comparing live tables with rebuilt ones, against a real PostgreSQL: equal is equal, whatever differs is told.
+// Tests of comparing live tables with rebuilt ones, against a real PostgreSQL: equal is equal, whatever
+// differs is told.
 #include "tools.h"
 
 #include "limits.h"
@@ -17,8 +18,9 @@ const struct command *const command_groups[] = {NULL};
 #define TABLES                                                                                               \
     "CREATE TABLE loop_cursor (position bigint); INSERT INTO loop_cursor VALUES (7);"                        \
     "CREATE TABLE loop_outbox (id int); CREATE TABLE loop_parked (id int);"                                  \
-    "CREATE TABLE \"select\" (name text, line bigint, key bytea, \"Odd Value\" text, PRIMARY KEY (name, line));" \
-    "INSERT INTO \"select\" VALUES ('b', 2, '\\x00ff', NULL), ('a', 10, '', 'x'), ('a', 9, '', '');"          \
+    "CREATE TABLE \"select\" (name text, line bigint, key bytea, \"Odd Value\" text, PRIMARY KEY (name, "    \
+    "line));"                                                                                                \
+    "INSERT INTO \"select\" VALUES ('b', 2, '\\x00ff', NULL), ('a', 10, '', 'x'), ('a', 9, '', '');"         \
     "CREATE TABLE empty (id text PRIMARY KEY);"
 static const struct migration steps[] = {{1, TABLES}, {0, NULL}};
 
@@ -38,7 +40,8 @@ static void sql_run(struct fixture *fixture, const char *schema, const char *tex
     struct message message = message_new(fixture->console.ground);
 
     message.db = db_new(&config);
-    if (db_begin(&message) != OK || db_run(&message, &statement, NULL, 0, NULL) != OK || db_commit(&message) != OK)
+    if (db_begin(&message) != OK || db_run(&message, &statement, NULL, 0, NULL) != OK ||
+        db_commit(&message) != OK)
         fail_msg("%s: %s", text, message.reason);
     db_destroy(&message.db);
 }
@@ -89,8 +92,9 @@ static int tear_down(void **state)
     struct fixture *fixture = *state;
     arena_t *ground = fixture->console.ground;
 
-    sql_run(fixture, "pg_catalog", arena_printf(ground, "DROP SCHEMA IF EXISTS %s, %s, %s CASCADE", fixture->live,
-                                                fixture->rebuilt, tools_schema(ground, fixture->prefix, "tools")));
+    sql_run(fixture, "pg_catalog",
+            arena_printf(ground, "DROP SCHEMA IF EXISTS %s, %s, %s CASCADE", fixture->live, fixture->rebuilt,
+                         tools_schema(ground, fixture->prefix, "tools")));
     arena_destroy(&fixture->console.arena);
     arena_destroy(&fixture->console.ground);
     free(fixture);
@@ -141,10 +145,13 @@ static void a_value_that_differs_is_told_with_its_key(void **state)
 {
     struct fixture *fixture = *state;
     // when an empty text stands where there was none, and a byte differs
-    sql_run(fixture, fixture->rebuilt, "UPDATE \"select\" SET \"Odd Value\" = '', key = '\\x00fe' WHERE name = 'b'");
+    sql_run(fixture, fixture->rebuilt,
+            "UPDATE \"select\" SET \"Odd Value\" = '', key = '\\x00fe' WHERE name = 'b'");
     // then
     assert_int_equal(compare(fixture), EXIT_DIFFERENT);
-    assert_told(fixture, "\"key\": \"b/2\",\n   \"column\": \"Odd Value\",\n   \"live\": \"NULL\",\n   \"rebuilt\": \"\"");
+    assert_told(
+        fixture,
+        "\"key\": \"b/2\",\n   \"column\": \"Odd Value\",\n   \"live\": \"NULL\",\n   \"rebuilt\": \"\"");
     assert_told(fixture, "\"column\": \"key\",\n   \"live\": \"\\\\x00ff\",\n   \"rebuilt\": \"\\\\x00fe\"");
 }
 
@@ -157,7 +164,9 @@ static void a_row_that_one_side_lacks_is_told_once(void **state)
     sql_run(fixture, fixture->live, "INSERT INTO empty VALUES ('y')");
     assert_int_equal(compare(fixture), EXIT_DIFFERENT);
     assert_told(fixture, "\"different\": 2");
-    assert_told(fixture, "\"key\": \"a/10\",\n   \"column\": \"(row)\",\n   \"live\": \"absent\",\n   \"rebuilt\": \"there\"");
+    assert_told(
+        fixture,
+        "\"key\": \"a/10\",\n   \"column\": \"(row)\",\n   \"live\": \"absent\",\n   \"rebuilt\": \"there\"");
     assert_told(fixture, "\"key\": \"x\",\n   \"column\": \"(row)\",\n   \"live\": \"absent\"");
     assert_told(fixture, "\"key\": \"y\",\n   \"column\": \"(row)\",\n   \"live\": \"there\"");
 }
@@ -169,7 +178,8 @@ static void columns_and_tables_that_differ_are_told(void **state)
     sql_run(fixture, fixture->live, "ALTER TABLE empty ADD COLUMN more int");
     sql_run(fixture, fixture->rebuilt, "CREATE TABLE later (id int PRIMARY KEY)");
     assert_int_equal(compare(fixture), EXIT_DIFFERENT);
-    assert_told(fixture, "\"table\": \"empty\",\n   \"key\": \"(column)\",\n   \"column\": \"more\",\n   \"live\": \"integer\"");
+    assert_told(fixture, "\"table\": \"empty\",\n   \"key\": \"(column)\",\n   \"column\": \"more\",\n   "
+                         "\"live\": \"integer\"");
     assert_told(fixture, "\"table\": \"later\",\n   \"key\": \"(table)\"");
 }
 

@@ -1,8 +1,9 @@
-// console: the command `tildel`: one client for operators, for officers in the first releases, and for scripts.
+// console: the command `tildel`: one client for operators, for officers in the first releases, and for
+// scripts.
 //
-// It keeps nothing. Each of its commands is a row in a table: what it is called, what it takes, what it says about itself,
-// and the function that runs it. Whatever a person reads goes to standard output, every fault to standard error as one
-// sentence, and the exit code tells a script which kind of fault it was.
+// It keeps nothing. Each of its commands is a row in a table: what it is called, what it takes, what it says
+// about itself, and the function that runs it. Whatever a person reads goes to standard output, every fault
+// to standard error as one sentence, and the exit code tells a script which kind of fault it was.
 #pragma once
 
 #include "protojson.h"
@@ -25,7 +26,7 @@ enum exit_code {
 };
 
 #define ARGUMENTS_MAX 8
-#define OPTIONS_MAX 32
+#define OPTIONS_MAX   32
 
 struct console;
 
@@ -38,11 +39,11 @@ struct option_row {
 
 // One of tildel's commands.
 struct command {
-    const char *name;       // one or two words, as typed
-    const char *arguments;  // as the help shows them
-    size_t least, most;     // how many of them
-    const char *summary;    // one line
-    const char *details;    // what a newcomer must know; lines of at most 100 characters
+    const char *name;                  // one or two words, as typed
+    const char *arguments;             // as the help shows them
+    size_t least, most;                // how many of them
+    const char *summary;               // one line
+    const char *details;               // what a newcomer must know: paragraphs; examples begin with a space
     const struct option_row *options;  // ended by a NULL name; NULL: only the common ones
     int (*run)(struct console *console);  // returns an exit_code
 };
@@ -84,8 +85,8 @@ struct console {
 
 // ------------------------------------------------------------------------------------------ the command line
 
-// Read the command line. EXIT_DONE with console->command set; else what to exit with, already told; *ret_help is true when
-// help was asked for and has been printed.
+// Read the command line. EXIT_DONE with console->command set; else what to exit with, already told; *ret_help
+// is true when help was asked for and has been printed.
 int usage_parse(struct console *console, int argc, char **argv, bool *ret_help);
 
 // The value of an option; NULL when it was not given. A flag given is "".
@@ -108,15 +109,16 @@ int instant_argument(const char *name, const char *text, int64_t *ret_us);
 bus_t *console_bus(struct console *console);
 protojson_t *console_contract(struct console *console);
 
-// The id of a command: --id itself when step is NULL; for the further commands of one run a step of their own, made from
-// --id so that a repeated run repeats the same ids. Without --id a new one. In the arena.
+// The id of a command: --id itself when step is NULL; for the further commands of one run a step of their
+// own, made from --id so that a repeated run repeats the same ids. Without --id a new one. In the arena.
 const char *command_id(struct console *console, const char *step);
 
-// Ask service (NULL: the one of the type's package) and wait. EXIT_DONE: console->answer holds it. Anything else has been
-// told as a sentence.
-int ask_bytes(struct console *console, const char *service, const char *id, const char *type, const uint8_t *body,
-              size_t size);
-// The same with a message of the contract, and the answer decoded into the arena (type NULL: none is expected).
+// Ask service (NULL: the one of the type's package) and wait. EXIT_DONE: console->answer holds it. Anything
+// else has been told as a sentence.
+int ask_bytes(struct console *console, const char *service, const char *id, const char *type,
+              const uint8_t *body, size_t size);
+// The same with a message of the contract, and the answer decoded into the arena (type NULL: none is
+// expected).
 int ask_message(struct console *console, const char *service, const char *id, const void *request,
                 const ProtobufCMessageDescriptor *type, void *ret);
 // A query: ask_message under an id of its own.
@@ -135,13 +137,14 @@ extern const char *const service_names[];
 int read_head(struct console *console, const Eventlog__V1__Head **ret);
 int read_page(struct console *console, uint64_t after, uint32_t limit, const Eventlog__V1__Page **ret);
 
-// Wait until all that `from` has decided is in the log and `to` has heard it; at most timeout_ms. False: it has not.
+// Wait until all that `from` has decided is in the log and `to` has heard it; at most timeout_ms. False: it
+// has not.
 bool wait_heard(struct console *console, const char *from, const char *to, uint32_t timeout_ms);
 
 // Read a file of the command line, parsed; the fault is told. close with source_close.
 int source_argument(struct console *console, const char *path, struct source *ret);
 
-// A line of progress on standard error, only for people: nothing is written when it is no terminal. done of all; all 0:
-// no end is known. Wiped by progress_end.
+// A line of progress on standard error, only for people: nothing is written when it is no terminal. done of
+// all; all 0: no end is known. Wiped by progress_end.
 void progress(const char *what, uint64_t done, uint64_t all);
 void progress_end(void);

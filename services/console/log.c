@@ -8,23 +8,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LAST_EVENTS 20
+#define LAST_EVENTS   20
 #define LOOK_AGAIN_MS 1000
 
 // One event as JSON, with what the log adds, and its data decoded by the contract.
-static void print_json(struct console *console, const Eventlog__V1__Entry *entry, const Eventlog__V1__Event *event)
+static void print_json(struct console *console, const Eventlog__V1__Entry *entry,
+                       const Eventlog__V1__Event *event)
 {
     protojson_t *contract = console_contract(console);
-    char *text = protojson_decode(contract, console->arena, eventlog__v1__event__descriptor.name, entry->event.data,
-                                  entry->event.len, false);
-    char *data = protojson_decode(contract, console->arena, event->type, event->data.data, event->data.len, false);
+    char *text = protojson_decode(contract, console->arena, eventlog__v1__event__descriptor.name,
+                                  entry->event.data, entry->event.len, false);
+    char *data = protojson_decode(contract, console->arena, event->type, event->data.data, event->data.len,
+                                  false);
     json_t *output = text != NULL ? json_loads(text, 0, NULL) : json_object();
 
     // Data of a type that this contract does not know stays as it is, in base64.
     if (data != NULL)
         json_object_set_new(output, "data", json_loads(data, 0, NULL));
-    json_object_set_new(output, "position",
-                        json_string(arena_printf(console->arena, "%llu", (unsigned long long)entry->position)));
+    json_object_set_new(
+        output, "position",
+        json_string(arena_printf(console->arena, "%llu", (unsigned long long)entry->position)));
     json_object_set_new(output, "appended_at_us",
                         json_string(arena_printf(console->arena, "%lld", (long long)entry->appended_at_us)));
     json_object_set_new(output, "epoch",
@@ -34,11 +37,13 @@ static void print_json(struct console *console, const Eventlog__V1__Entry *entry
     json_decref(output);
 }
 
-static void print_line(struct console *console, const Eventlog__V1__Entry *entry, const Eventlog__V1__Event *event)
+static void print_line(struct console *console, const Eventlog__V1__Entry *entry,
+                       const Eventlog__V1__Event *event)
 {
     const actor_t *actor = event->actor;
-    const ProtobufCEnumValue *role =
-        actor != NULL ? protobuf_c_enum_descriptor_get_value(&bus__v1__actor__role__descriptor, actor->role) : NULL;
+    const ProtobufCEnumValue *role = actor != NULL ? protobuf_c_enum_descriptor_get_value(
+                                                         &bus__v1__actor__role__descriptor, actor->role)
+                                                   : NULL;
 
     printf("%8llu  %s  %-36s  %-36s  %s%s%s\n", (unsigned long long)entry->position,
            moment_text(console->arena, event->time_us), event->type, event->subject,
@@ -51,8 +56,8 @@ static int print_entries(struct console *console, const Eventlog__V1__Page *page
         const Eventlog__V1__Entry *entry = page->entries[i];
         const Eventlog__V1__Event *event;
         console->message.reason = NULL;
-        if (message_decode(&console->message, &eventlog__v1__event__descriptor, entry->event.data, entry->event.len,
-                           &event) != OK)
+        if (message_decode(&console->message, &eventlog__v1__event__descriptor, entry->event.data,
+                           entry->event.len, &event) != OK)
             return fault(EXIT_REFUSED, "position %llu: %s", (unsigned long long)entry->position,
                          console->message.reason);
         if (console->json)
@@ -96,7 +101,7 @@ static int run_tail(struct console *console)
     uint64_t after;
 
     int code = first_position(console, &after);
-    for (bool more = true; code == EXIT_DONE && more; ) {
+    for (bool more = true; code == EXIT_DONE && more;) {
         arena_reset(console->arena);
         code = read_page(console, after, LIMIT_PAGE_ENTRIES, &page);
         if (code == EXIT_DONE)
@@ -118,13 +123,14 @@ static const struct option_row tail_options[] = {
 
 const struct command commands_log[] = {
     {"log tail", "", 0, 0, "show the events of the log",
-     "One line an event: position, time in Oslo, type, subject, actor. With --json one object a line, with the event's\n"
-     "data decoded.",
+     "One line an event: position, time in Oslo, type, subject, actor. With --json one object a line, with "
+     "the event's data decoded.",
      tail_options, run_tail},
     {"verify", "", 0, 0, "recompute the whole log and compare it with what the event log claims",
-     "Reads every event, recomputes each leaf hash and the tree root of RFC 9162, and checks positions, the versions of\n"
-     "every stream, that each event's id is its own, that source, stream and type agree, and that each event's data is a\n"
-     "message of the contract. Exit code 4 names the first position that is wrong.",
+     "Reads every event, recomputes each leaf hash and the tree root of RFC 9162, and checks positions, the "
+     "versions of every stream, that each event's id is its own, that source, stream and type agree, and "
+     "that each event's data is a message of the contract. Exit code 4 names the first position that is "
+     "wrong.",
      NULL, run_verify},
     {NULL},
 };

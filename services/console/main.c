@@ -1,4 +1,5 @@
-// tildel: one client for operators, officers and scripts. Where it starts: the groups of commands, and one run.
+// tildel: one client for operators, officers and scripts. Where it starts: the groups of commands, and one
+// run.
 #include "console.h"
 
 #include "log/log.h"
@@ -9,8 +10,8 @@
 #define GROUND_BYTES LIMIT_ARENA_BYTES
 
 const struct command *const command_groups[] = {
-    commands_send, commands_register, commands_call, commands_application, commands_case, commands_log,
-    commands_replay, commands_status, NULL,
+    commands_send,   commands_register, commands_call, commands_application, commands_case, commands_log,
+    commands_replay, commands_status,   NULL,
 };
 
 int main(int argc, char **argv)

@@ -1,7 +1,7 @@
 // protojson: any message of the contract, by its full name, from and to JSON.
 //
-// libprotobuf converts; but its complaints name no line and little of the path. So the tree is walked beside the
-// descriptors first, and whatever a person may have written wrongly is found and told there.
+// libprotobuf converts; but its complaints name no line and little of the path. So the tree is walked beside
+// the descriptors first, and whatever a person may have written wrongly is found and told there.
 #include "protojson.h"
 
 extern "C" {
@@ -30,7 +30,7 @@ struct protojson {
     std::unique_ptr<pb::util::TypeResolver> resolver;
 };
 
-// ------------------------------------------------------------------------------------------- the checking walk
+// ----------------------------------------------------------------------------------------- the checking walk
 
 // What is being walked, and the way from the outermost value to the present one.
 struct walk {
@@ -60,8 +60,8 @@ static bool complain(walk &walk, const std::string &what)
     size_t line = source_line(walk.source, source_find(walk.source, walk.path.data(), walk.path.size()));
     std::string path = path_text(walk);
 
-    walk.why = arena_printf(walk.arena, "%s: %s%s%s", source_place(walk.arena, walk.source, line), path.c_str(),
-                            path.empty() ? "" : " ", what.c_str());
+    walk.why = arena_printf(walk.arena, "%s: %s%s%s", source_place(walk.arena, walk.source, line),
+                            path.c_str(), path.empty() ? "" : " ", what.c_str());
     return false;
 }
 
@@ -109,7 +109,8 @@ static bool is_instant(const pb::FieldDescriptor *field)
            name.compare(name.size() - 3, 3, "_us") == 0;
 }
 
-// A 64-bit number may be a string of digits (ProtoJSON), and an instant may be ISO 8601, which becomes a number here.
+// A 64-bit number may be a string of digits (ProtoJSON), and an instant may be ISO 8601, which becomes a
+// number here.
 static bool check_long_text(walk &walk, const pb::FieldDescriptor *field, json_t *value)
 {
     const char *text = json_string_value(value);
@@ -121,7 +122,8 @@ static bool check_long_text(walk &walk, const pb::FieldDescriptor *field, json_t
         return complain(walk, "must be a whole number, not \"" + std::string(text) + "\"");
     if (!instant_parse(text, &at_us))
         return complain(walk, "must be an instant with a zone such as \"2024-06-15T00:00:00+02:00\", "
-                              "or microseconds since 1970, not \"" + std::string(text) + "\"");
+                              "or microseconds since 1970, not \"" +
+                                  std::string(text) + "\"");
     json_string_set(value, std::to_string(at_us).c_str());
     return true;
 }
@@ -140,7 +142,8 @@ static bool check_number(walk &walk, const pb::FieldDescriptor *field, json_t *v
     json_int_t number = json_integer_value(value);
     if (!is_signed && number < 0)
         return complain(walk, "must be 0 or above");
-    if (!wide && (number < INT32_MIN || number > (is_signed ? (json_int_t)INT32_MAX : (json_int_t)UINT32_MAX)))
+    if (!wide &&
+        (number < INT32_MIN || number > (is_signed ? (json_int_t)INT32_MAX : (json_int_t)UINT32_MAX)))
         return complain(walk, "must be a number of at most 32 bits");
     return true;
 }
@@ -149,7 +152,7 @@ static bool check_text(walk &walk, const pb::FieldDescriptor *field, json_t *val
 {
     if (!json_is_string(value))
         return complain(walk, field->type() == pb::FieldDescriptor::TYPE_BYTES ? "must be a string in base64"
-                                                                                : "must be a string");
+                                                                               : "must be a string");
     for (const char *at = json_string_value(value); *at != '\0'; at++)
         if (((unsigned char)*at < 0x20 && *at != '\n' && *at != '\t') || *at == 0x7F)
             return complain(walk, "contains a control character; only line feed and tab may stand in a text");
@@ -220,7 +223,8 @@ static bool check_message(walk &walk, const pb::Descriptor *type, json_t *value)
         const pb::FieldDescriptor *field = find_field(type, key);
         walk.path.push_back({key, 0});
         if (field == nullptr)
-            return complain(walk, "is not a field of " + type->full_name() + ", which has " + known_fields(type));
+            return complain(walk,
+                            "is not a field of " + type->full_name() + ", which has " + known_fields(type));
         for (const pb::FieldDescriptor *other : seen)
             if (other == field)
                 return complain(walk, "stands twice, under both its names");
@@ -232,7 +236,7 @@ static bool check_message(walk &walk, const pb::Descriptor *type, json_t *value)
     return true;
 }
 
-// ------------------------------------------------------------------------------------------------- converting
+// ------------------------------------------------------------------------------------------------ converting
 
 static std::string url_of(const char *type)
 {
@@ -246,17 +250,20 @@ static std::unique_ptr<pb::Message> new_message(const protojson *protojson, cons
     // GetPrototype fills a cache of the factory, under its own lock; what it means does not change.
     auto &factory = const_cast<pb::DynamicMessageFactory &>(protojson->factory);
 
-    return std::unique_ptr<pb::Message>(descriptor == nullptr ? nullptr : factory.GetPrototype(descriptor)->New());
+    return std::unique_ptr<pb::Message>(descriptor == nullptr ? nullptr
+                                                              : factory.GetPrototype(descriptor)->New());
 }
 
-static bool to_canonical(const protojson *protojson, const char *type, const std::string &bytes, std::string *ret)
+static bool to_canonical(const protojson *protojson, const char *type, const std::string &bytes,
+                         std::string *ret)
 {
     std::unique_ptr<pb::Message> message = new_message(protojson, type);
 
     return message != nullptr && message->ParseFromString(bytes) && message->SerializeToString(ret);
 }
 
-// A message is written in order of field numbers whatever the order in the JSON was, hence the detour over DynamicMessage.
+// A message is written in order of field numbers whatever the order in the JSON was, hence the detour over
+// DynamicMessage.
 static bool convert(protojson *protojson, walk &walk, const char *type, const json_t *value, std::string *ret)
 {
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -269,7 +276,7 @@ static bool convert(protojson *protojson, walk &walk, const char *type, const js
     return to_canonical(protojson, type, bytes, ret) || complain(walk, "is not a " + std::string(type));
 }
 
-// ----------------------------------------------------------------------------------------------------- public
+// ---------------------------------------------------------------------------------------------------- public
 
 extern "C" protojson_t *protojson_open(arena_t *arena, const char *path, const char **ret_why)
 {
@@ -303,8 +310,9 @@ extern "C" bool protojson_knows(const protojson_t *protojson, const char *type)
     return protojson->pool.FindMessageTypeByName(type) != nullptr;
 }
 
-extern "C" bool protojson_encode(protojson_t *protojson, arena_t *arena, const char *type, const struct source *source,
-                                 const char *key, uint8_t **ret, size_t *ret_size, const char **ret_why)
+extern "C" bool protojson_encode(protojson_t *protojson, arena_t *arena, const char *type,
+                                 const struct source *source, const char *key, uint8_t **ret,
+                                 size_t *ret_size, const char **ret_why)
 {
     walk walk = {arena, source, {}, nullptr};
     json_t *value = key == nullptr ? source->root : json_object_get(source->root, key);
@@ -313,9 +321,10 @@ extern "C" bool protojson_encode(protojson_t *protojson, arena_t *arena, const c
 
     if (key != nullptr && value != nullptr && descriptor != nullptr)
         walk.path.push_back({key, 0});
-    bool well = descriptor == nullptr ? complain(walk, "there is no message " + std::string(type) + " in the contract")
-                : value == nullptr    ? complain(walk, std::string(key) + " is missing")
-                                      : check_message(walk, descriptor, value);
+    bool well = descriptor == nullptr
+                    ? complain(walk, "there is no message " + std::string(type) + " in the contract")
+                : value == nullptr ? complain(walk, std::string(key) + " is missing")
+                                   : check_message(walk, descriptor, value);
     if (well && convert(protojson, walk, type, value, &bytes)) {
         *ret = static_cast<uint8_t *>(arena_copy(arena, bytes.data(), bytes.size()));
         *ret_size = bytes.size();
@@ -325,8 +334,8 @@ extern "C" bool protojson_encode(protojson_t *protojson, arena_t *arena, const c
     return false;
 }
 
-extern "C" char *protojson_decode(const protojson_t *protojson, arena_t *arena, const char *type, const void *bytes,
-                                  size_t size, bool indented)
+extern "C" char *protojson_decode(const protojson_t *protojson, arena_t *arena, const char *type,
+                                  const void *bytes, size_t size, bool indented)
 {
     pb::util::JsonPrintOptions options;
     std::string text;
@@ -339,11 +348,13 @@ extern "C" char *protojson_decode(const protojson_t *protojson, arena_t *arena, 
     if (message == nullptr || !message->ParseFromArray(bytes, static_cast<int>(size)))
         return nullptr;
     auto status = pb::util::BinaryToJsonString(protojson->resolver.get(), url_of(type),
-                                               std::string(static_cast<const char *>(bytes), size), &text, options);
+                                               std::string(static_cast<const char *>(bytes), size), &text,
+                                               options);
     return status.ok() ? arena_text(arena, text.c_str()) : nullptr;
 }
 
-extern "C" bool protojson_canonical(const protojson_t *protojson, const char *type, const void *bytes, size_t size)
+extern "C" bool protojson_canonical(const protojson_t *protojson, const char *type, const void *bytes,
+                                    size_t size)
 {
     std::string given(static_cast<const char *>(bytes), size);
     std::unique_ptr<pb::Message> message = new_message(protojson, type);

@@ -60,13 +60,14 @@ static void what_is_written_comes_back(void **state)
 {
     struct fixture *fixture = *state;
     // given a message written in another order than its field numbers, with a camel-case name
-    const char *text = "{\"content\": {\"goals\": [{\"text\": \"færre klager\"}], \"purposes\": [\"COUNTER\", \"PREVENT\"]},\n"
+    const char *text = "{\"content\": {\"goals\": [{\"text\": \"færre klager\"}], \"purposes\": "
+                       "[\"COUNTER\", \"PREVENT\"]},\n"
                        " \"expectedVersion\": 7, \"application_id\": \"a-1\"}";
     // when
     assert_true(encode(fixture, "intake.v1.SaveDraft", text, NULL));
     // then protobuf-c reads it and would write the same bytes
-    Intake__V1__SaveDraft *draft =
-        intake__v1__save_draft__unpack(arena_allocator(fixture->arena), fixture->size, fixture->bytes);
+    Intake__V1__SaveDraft *draft = intake__v1__save_draft__unpack(arena_allocator(fixture->arena),
+                                                                  fixture->size, fixture->bytes);
     assert_non_null(draft);
     assert_string_equal(draft->application_id, "a-1");
     assert_int_equal(draft->expected_version, 7);
@@ -87,17 +88,19 @@ static void what_is_written_comes_back(void **state)
 static void an_unknown_field_is_named_with_its_line(void **state)
 {
     // the same word stands earlier, where it is right
-    assert_fault(*state, "intake.v1.SaveDraft",
-                 "{\n  \"content\": {\n    \"title\": \"risk\",\n    \"goals\": [{\"text\": \"title\"},\n"
-                 "      {\"title\": \"x\"}]\n  }\n}",
-                 "draft.json line 5: content.goals[1].title is not a field of intake.v1.ProjectGoal, which has text, "
-                 "indicator, target");
+    assert_fault(
+        *state, "intake.v1.SaveDraft",
+        "{\n  \"content\": {\n    \"title\": \"risk\",\n    \"goals\": [{\"text\": \"title\"},\n"
+        "      {\"title\": \"x\"}]\n  }\n}",
+        "draft.json line 5: content.goals[1].title is not a field of intake.v1.ProjectGoal, which has text, "
+        "indicator, target");
 }
 
 static void an_unknown_field_of_the_outermost_message_is_named(void **state)
 {
-    assert_fault(*state, "intake.v1.Withdraw", "{\n\"application_id\": \"a\",\n\"why\": \"x\"}",
-                 "draft.json line 3: why is not a field of intake.v1.Withdraw, which has application_id, reason");
+    assert_fault(
+        *state, "intake.v1.Withdraw", "{\n\"application_id\": \"a\",\n\"why\": \"x\"}",
+        "draft.json line 3: why is not a field of intake.v1.Withdraw, which has application_id, reason");
 }
 
 static void a_key_that_stands_twice_is_a_fault_of_syntax(void **state)
@@ -131,8 +134,8 @@ static void an_instant_may_be_written_for_people(void **state)
         // when
         assert_true(encode(fixture, "intake.v1.ExtendDeadline", texts[i], NULL));
         // then
-        Intake__V1__ExtendDeadline *command =
-            intake__v1__extend_deadline__unpack(arena_allocator(fixture->arena), fixture->size, fixture->bytes);
+        Intake__V1__ExtendDeadline *command = intake__v1__extend_deadline__unpack(
+            arena_allocator(fixture->arena), fixture->size, fixture->bytes);
         assert_int_equal(command->deadline_at_us, INT64_C(1718402400000000));
     }
 }
@@ -149,10 +152,12 @@ static void values_of_another_kind_are_named(void **state)
     static const struct {
         const char *text, *why;
     } cases[] = {
-        {"{\"content\": []}", "draft.json line 1: content must be an object in { }, a message intake.v1.Content"},
+        {"{\"content\": []}",
+         "draft.json line 1: content must be an object in { }, a message intake.v1.Content"},
         {"{\"content\": {\"title\": 7}}", "draft.json line 1: content.title must be a string"},
         {"{\"content\": {\"goals\": {}}}", "draft.json line 1: content.goals must be a list in [ ]"},
-        {"{\"content\": {\"personal_data\": 1}}", "draft.json line 1: content.personal_data must be true or false"},
+        {"{\"content\": {\"personal_data\": 1}}",
+         "draft.json line 1: content.personal_data must be true or false"},
         {"{\"content\": {\"purposes\": [\"HELP\"]}}",
          "draft.json line 1: content.purposes[0] must be one of PROMOTE, COUNTER, PREVENT, HANDLE"},
         {"{\"content\": {\"budget\": [{\"grant_ore\": 1.5}]}}",
@@ -160,10 +165,11 @@ static void values_of_another_kind_are_named(void **state)
         {"{\"content\": {\"budget\": [{\"grant_ore\": \"1 000\"}]}}",
          "draft.json line 1: content.budget[0].grant_ore must be a whole number, not \"1 000\""},
         {"{\"expected_version\": -1}", "draft.json line 1: expected_version must be 0 or above"},
-        {"{\"expected_version\": 4294967296}", "draft.json line 1: expected_version must be a number of at most 32 bits"},
+        {"{\"expected_version\": 4294967296}",
+         "draft.json line 1: expected_version must be a number of at most 32 bits"},
         {"{\"content\": null}", "draft.json line 1: content is null; leave the field out instead"},
-        {"{\"content\": {\"title\": \"a\\u0007\"}}",
-         "draft.json line 1: content.title contains a control character; only line feed and tab may stand in a text"},
+        {"{\"content\": {\"title\": \"a\\u0007\"}}", "draft.json line 1: content.title contains a control "
+                                                     "character; only line feed and tab may stand in a text"},
         {"[]", "draft.json line 1: must be an object in { }, a message intake.v1.SaveDraft"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
@@ -174,9 +180,11 @@ static void a_number_that_does_not_fit_64_bits_is_refused(void **state)
 {
     struct fixture *fixture = *state;
 
-    assert_false(encode(fixture, "intake.v1.ExtendDeadline", "{\"deadline_at_us\": 99999999999999999999}", NULL));
+    assert_false(
+        encode(fixture, "intake.v1.ExtendDeadline", "{\"deadline_at_us\": 99999999999999999999}", NULL));
     assert_non_null(strstr(fixture->why, "too big integer"));
-    assert_false(encode(fixture, "intake.v1.ExtendDeadline", "{\"deadline_at_us\": \"99999999999999999999\"}", NULL));
+    assert_false(
+        encode(fixture, "intake.v1.ExtendDeadline", "{\"deadline_at_us\": \"99999999999999999999\"}", NULL));
 }
 
 static void a_part_of_a_file_can_be_a_message(void **state)
@@ -185,15 +193,17 @@ static void a_part_of_a_file_can_be_a_message(void **state)
     const char *text = "{\"call_id\": \"c\",\n \"content\": {\n  \"titel\": \"x\"}}";
 
     assert_false(encode(fixture, "intake.v1.Content", text, "content"));
-    assert_non_null(strstr(fixture->why, "draft.json line 3: content.titel is not a field of intake.v1.Content"));
+    assert_non_null(
+        strstr(fixture->why, "draft.json line 3: content.titel is not a field of intake.v1.Content"));
     assert_false(encode(fixture, "intake.v1.Content", text, "contents"));
     assert_string_equal(fixture->why, "draft.json line 1: contents is missing");
 }
 
 static void an_unknown_type_is_a_fault(void **state)
 {
-    assert_fault(*state, "intake.v1.Nothing", "{}", "draft.json line 1: there is no message intake.v1.Nothing in the "
-                                                    "contract");
+    assert_fault(*state, "intake.v1.Nothing", "{}",
+                 "draft.json line 1: there is no message intake.v1.Nothing in the "
+                 "contract");
 }
 
 static void bytes_that_are_not_canonical_are_known(void **state)
@@ -207,7 +217,8 @@ static void bytes_that_are_not_canonical_are_known(void **state)
     assert_false(protojson_canonical(fixture->contract, "intake.v1.Withdraw", twice, sizeof twice));
     assert_false(protojson_canonical(fixture->contract, "intake.v1.Withdraw", unknown, sizeof unknown));
     assert_false(protojson_canonical(fixture->contract, "intake.v1.Nothing", once, sizeof once));
-    assert_null(protojson_decode(fixture->contract, fixture->arena, "intake.v1.Withdraw", "\x0A\x05", 2, false));
+    assert_null(
+        protojson_decode(fixture->contract, fixture->arena, "intake.v1.Withdraw", "\x0A\x05", 2, false));
 }
 
 static void a_missing_contract_is_told(void **state)
@@ -215,7 +226,8 @@ static void a_missing_contract_is_told(void **state)
     struct fixture *fixture = *state;
 
     assert_null(protojson_open(fixture->arena, "/nowhere/tildel.protoset", &fixture->why));
-    assert_string_equal(fixture->why, "cannot open the contract /nowhere/tildel.protoset: No such file or directory");
+    assert_string_equal(fixture->why,
+                        "cannot open the contract /nowhere/tildel.protoset: No such file or directory");
     assert_null(protojson_open(fixture->arena, "/proc/self/exe", &fixture->why));
     assert_string_equal(fixture->why, "the contract /proc/self/exe is not a protobuf descriptor set");
 }

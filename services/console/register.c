@@ -14,6 +14,7 @@
 struct import {
     struct console *console;
     units_t *units;
+    arena_t *kept;  // the units of the batch; all else that is read is forgotten at once
     Intake__V1__Organisation *batch[BATCH_UNITS];
     size_t in_batch;
     size_t bytes;
@@ -48,12 +49,24 @@ static int send_batch(struct import *import)
         import->sent += import->in_batch;
     import->in_batch = 0;
     import->bytes = 0;
-    arena_reset(console->arena);
+    arena_reset(import->kept);
     progress("importing", units_offset(import->units), units_size(import->units));
     return code;
 }
 
-// Units live in the arena until their batch has been sent.
+static void keep_unit(struct import *import, const Intake__V1__Organisation *unit)
+{
+    Intake__V1__Organisation *kept = arena_copy(import->kept, unit, sizeof *unit);
+
+    kept->organisation_number = arena_text(import->kept, unit->organisation_number);
+    kept->name = arena_text(import->kept, unit->name);
+    kept->form = arena_text(import->kept, unit->form);
+    kept->municipality_number = arena_text(import->kept, unit->municipality_number);
+    kept->language = arena_text(import->kept, unit->language);
+    import->batch[import->in_batch++] = kept;
+    import->bytes += intake__v1__organisation__get_packed_size(kept);
+}
+
 static int import_all(struct import *import)
 {
     struct console *console = import->console;
@@ -62,16 +75,13 @@ static int import_all(struct import *import)
     int code = EXIT_DONE;
 
     while (code == EXIT_DONE && units_next(import->units, console->arena, &unit, &why)) {
-        if (!is_wanted(console, unit)) {
+        if (is_wanted(console, unit))
+            keep_unit(import, unit);
+        else
             import->skipped++;
-            if (import->in_batch == 0)
-                arena_reset(console->arena);
-            continue;
-        }
-        import->batch[import->in_batch++] = unit;
-        import->bytes += intake__v1__organisation__get_packed_size(unit);
         if (import->in_batch == BATCH_UNITS || import->bytes > BATCH_BYTES)
             code = send_batch(import);
+        arena_reset(console->arena);
     }
     if (code == EXIT_DONE && why != NULL)
         return fault(EXIT_REFUSED, "%s; %llu organisations before it were imported", why,
@@ -87,7 +97,9 @@ static int run_import(struct console *console)
     import.units = units_open(console->ground, console->arguments[0], &why);
     if (import.units == NULL)
         return fault(EXIT_REFUSED, "%s", why);
+    import.kept = arena_new(LIMIT_ARENA_BYTES);
     int code = import_all(&import);
+    arena_destroy(&import.kept);
     units_close(&import.units);
     progress_end();
     if (code != EXIT_DONE)
@@ -108,9 +120,10 @@ static const struct option_row import_options[] = {
 
 const struct command commands_register[] = {
     {"register import", "FILE", 1, 1, "bring organisations into the register",
-     "FILE is Enhetsregisteret's bulk JSON (a list of units, or a page of its API with _embedded.enheter), or a CSV\n"
-     "with the header organisation_number,name,form,municipality_number,language. Known organisations that are\n"
-     "equal change nothing, so a file may be imported again. As CASE_OFFICER or OPERATOR.",
+     "FILE is Enhetsregisteret's bulk JSON (a list of units, or a page of its API with _embedded.enheter), "
+     "or a CSV with the header organisation_number,name,form,municipality_number,language. Known "
+     "organisations that are equal change nothing, so a file may be imported again. As CASE_OFFICER or "
+     "OPERATOR.",
      import_options, run_import},
     {NULL},
 };

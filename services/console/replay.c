@@ -1,5 +1,6 @@
-// replay: have every service rebuild its tables from the log, each by its own program and its own apply functions, side by
-// side. The console knows nothing of what they do: it starts them, shows how far they are, and notes what came of it.
+// replay: have every service rebuild its tables from the log, each by its own program and its own apply
+// functions, side by side. The console knows nothing of what they do: it starts them, shows how far they are,
+// and notes what came of it.
 #include "tools.h"
 
 #include "table.h"
@@ -20,14 +21,14 @@
 #include <unistd.h>
 
 #define SERVICES_MAX 8
-#define LINE_BYTES 4096
-#define POLL_MS 1000
+#define LINE_BYTES   4096
+#define POLL_MS      1000
 
 // One service's program at work.
 struct rebuild {
     const char *service;
     pid_t pid;
-    int output;           // its standard output and error; -1 when it has ended
+    int output;  // its standard output and error; -1 when it has ended
     char line[LINE_BYTES];
     size_t used;
     char last[LINE_BYTES];  // the last line that was no progress: why it failed
@@ -38,12 +39,12 @@ struct rebuild {
 struct replay {
     struct console *console;
     const char *prefix;
-    uint64_t until;       // position; 0: the log is empty
+    uint64_t until;  // position; 0: the log is empty
     struct rebuild all[SERVICES_MAX];
     size_t count;
 };
 
-// ------------------------------------------------------------------------------------------------- which, until
+// ---------------------------------------------------------------------------------------------- which, until
 
 static int choose_services(struct replay *replay)
 {
@@ -55,8 +56,11 @@ static int choose_services(struct replay *replay)
         while (*known != NULL && strcmp(*known, name) != 0)
             known++;
         if (*known == NULL)
-            return fault(EXIT_USAGE, "there is no service %s; intake, approval, evaluation, allocation, payment and reporting "
-                                     "are", name);
+            return fault(
+                EXIT_USAGE,
+                "there is no service %s; intake, approval, evaluation, allocation, payment and reporting "
+                "are",
+                name);
         for (size_t i = 0; i < replay->count; i++)
             if (strcmp(replay->all[i].service, *known) == 0)
                 return fault(EXIT_USAGE, "--service %s is given twice", name);
@@ -69,14 +73,15 @@ static int choose_services(struct replay *replay)
     return EXIT_DONE;
 }
 
-// The last event that was appended at or before an instant. All are looked at: a rehearsal's calendar may have gone back.
+// The last event that was appended at or before an instant. All are looked at: a rehearsal's calendar may
+// have gone back.
 static int position_at(struct console *console, int64_t at_us, uint64_t head, uint64_t *ret)
 {
     const Eventlog__V1__Page *page;
     int code = EXIT_DONE;
 
     *ret = 0;
-    for (uint64_t after = 0; code == EXIT_DONE && after < head; ) {
+    for (uint64_t after = 0; code == EXIT_DONE && after < head;) {
         arena_reset(console->arena);
         code = read_page(console, after, LIMIT_PAGE_ENTRIES, &page);
         if (code == EXIT_DONE && page->n_entries == 0)
@@ -122,7 +127,7 @@ static int choose_position(struct replay *replay)
     return code;
 }
 
-// ------------------------------------------------------------------------------------------------- the programs
+// ---------------------------------------------------------------------------------------------- the programs
 
 // Beside this program, one folder up as in the build tree, or wherever PATH finds it.
 static const char *program_of(arena_t *arena, const char *service)
@@ -200,13 +205,15 @@ static void finish(struct rebuild *rebuild)
         continue;
     rebuild->well = WIFEXITED(state) && WEXITSTATUS(state) == 0;
     if (!rebuild->well && rebuild->last[0] == '\0')
-        snprintf(rebuild->last, sizeof rebuild->last, "it ended with %s %d", WIFEXITED(state) ? "code" : "signal",
+        snprintf(rebuild->last, sizeof rebuild->last, "it ended with %s %d",
+                 WIFEXITED(state) ? "code" : "signal",
                  WIFEXITED(state) ? WEXITSTATUS(state) : WTERMSIG(state));
 }
 
 static void read_output(struct rebuild *rebuild)
 {
-    ssize_t size = read(rebuild->output, rebuild->line + rebuild->used, sizeof rebuild->line - 1 - rebuild->used);
+    ssize_t size = read(rebuild->output, rebuild->line + rebuild->used,
+                        sizeof rebuild->line - 1 - rebuild->used);
 
     if (size < 0 && errno == EINTR)
         return;
@@ -267,7 +274,7 @@ static int start_all(struct replay *replay)
     return code;
 }
 
-// ------------------------------------------------------------------------------------------------------- notes
+// ----------------------------------------------------------------------------------------------------- notes
 
 // Forget what an earlier replay noted; what it made is dropped where asked to.
 static status_t make_room_for(struct replay *replay, const char *service, bool replace)
@@ -322,8 +329,15 @@ static int note_all(struct replay *replay)
 
     for (size_t i = 0; i < replay->count; i++) {
         const struct rebuild *rebuild = &replay->all[i];
-        int code = rebuild->well ? note(replay, rebuild)
-                                 : fault(EXIT_REFUSED, "%s was not rebuilt: %s", rebuild->service, rebuild->last);
+        int code;
+        if (!rebuild->well)
+            code = fault(EXIT_REFUSED, "%s was not rebuilt: %s", rebuild->service, rebuild->last);
+        else if (rebuild->position != replay->until)
+            code = fault(EXIT_REFUSED, "%s was only rebuilt up to position %llu of %llu: the log has a gap",
+                         rebuild->service, (unsigned long long)rebuild->position,
+                         (unsigned long long)replay->until);
+        else
+            code = note(replay, rebuild);
         if (code != EXIT_DONE)
             worst = code;
     }
@@ -332,7 +346,8 @@ static int note_all(struct replay *replay)
 
 static void print_all(const struct replay *replay)
 {
-    static const struct column columns[] = {{"schema", false}, {"events", true}, {"parked", true}, {NULL, false}};
+    static const struct column columns[] = {
+        {"schema", false}, {"events", true}, {"parked", true}, {NULL, false}};
     arena_t *arena = replay->console->ground;
     table_t *table = table_new(arena, columns);
     json_t *list = json_array();
@@ -340,10 +355,12 @@ static void print_all(const struct replay *replay)
     for (size_t i = 0; i < replay->count; i++) {
         const struct rebuild *one = &replay->all[i];
         const char *schema = tools_schema(arena, replay->prefix, one->service);
-        table_row(table, (const char *[]){schema, arena_printf(arena, "%llu", (unsigned long long)one->events),
-                                          arena_printf(arena, "%llu", (unsigned long long)one->parked)});
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I}", "service", one->service, "schema", schema,
-                                              "events", (json_int_t)one->events, "parked", (json_int_t)one->parked));
+        table_row(table,
+                  (const char *[]){schema, arena_printf(arena, "%llu", (unsigned long long)one->events),
+                                   arena_printf(arena, "%llu", (unsigned long long)one->parked)});
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I}", "service", one->service, "schema",
+                                              schema, "events", (json_int_t)one->events, "parked",
+                                              (json_int_t)one->parked));
     }
     if (replay->console->json) {
         json_t *output = json_pack("{s:I, s:o}", "position", (json_int_t)replay->until, "services", list);
@@ -396,14 +413,14 @@ static const struct option_row compare_options[] = {
 
 const struct command commands_replay[] = {
     {"replay", "", 0, 0, "rebuild the services' tables from the log, in schemas of their own",
-     "Each service's own program does it, through the very functions that wrote the live tables; nothing is decided\n"
-     "again and the live tables are not touched. Needs MIGRATE_URL, the owner's database. PREFIX_tools notes what was\n"
-     "rebuilt.",
+     "Each service's own program does it, through the very functions that wrote the live tables; nothing is "
+     "decided again and the live tables are not touched. Needs MIGRATE_URL, the owner's database. "
+     "PREFIX_tools notes what was rebuilt.",
      replay_options, run_replay},
     {"compare", "", 0, 0, "compare the live tables with rebuilt ones, row by row",
-     "Every table of every rebuilt service, every row in order of its primary key, every column. Exit code 4 with a\n"
-     "list of what differs, at most twenty values a table. Refused while a live service lags behind the rebuilt tables,\n"
-     "or the log has grown past them. Needs MIGRATE_URL.",
+     "Every table of every rebuilt service, every row in order of its primary key, every column. Exit code "
+     "4 with a list of what differs, at most twenty values a table. Refused while a live service lags "
+     "behind the rebuilt tables, or the log has grown past them. Needs MIGRATE_URL.",
      compare_options, run_compare},
     {NULL},
 };

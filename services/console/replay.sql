@@ -1,6 +1,6 @@
--- What `tildel replay` keeps beside the schemas it rebuilds, in a schema of its own, PREFIX_tools; and how `tildel compare`
--- lays two schemas beside each other. Names of schemas and tables are values here: they become SQL in the functions below,
--- always through format('%I'), and nowhere else.
+-- What `tildel replay` keeps beside the schemas it rebuilds, in a schema of its own, PREFIX_tools; and how
+-- `tildel compare` lays two schemas beside each other. Names of schemas and tables are values here: they
+-- become SQL in the functions below, always through format('%I'), and nowhere else.
 
 -- schema: 1 what was rebuilt, and functions that compare
 CREATE TABLE rebuilt (
@@ -15,7 +15,8 @@ BEGIN
 END
 $$;
 
--- How far a live service is. An event that is not in the log yet, or not heard yet, is no difference but a lag.
+-- How far a live service is. An event that is not in the log yet, or not heard yet, is no difference but a
+-- lag.
 CREATE FUNCTION live_state(service text, OUT heard bigint, OUT unsent bigint, OUT parked bigint)
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -37,12 +38,14 @@ $$;
 -- A value as it is told: a long one by its beginning and its digest.
 CREATE FUNCTION shown(value text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
 SELECT CASE WHEN value IS NULL THEN 'NULL'
-            WHEN length(value) > 100 THEN left(value, 60) || ' ... ' || length(value) || ' characters, MD5 ' || md5(value)
+            WHEN length(value) > 100
+            THEN left(value, 60) || ' ... ' || length(value) || ' characters, MD5 ' || md5(value)
             ELSE value END
 $$;
 
--- The first `most` values that differ, in order of the primary key: key, column, live and rebuilt value. A row that one side
--- lacks is one line, with the column "(row)". No line: the tables are equal, byte for byte as text.
+-- The first `most` values that differ, in order of the primary key: key, column, live and rebuilt value. A
+-- row that one side lacks is one line, with the column "(row)". No line: the tables are equal, byte for byte
+-- as text.
 CREATE FUNCTION compare_tables(live text, rebuilt text, table_name text, most integer)
 RETURNS TABLE (key text, column_name text, live_value text, rebuilt_value text) LANGUAGE plpgsql AS $$
 DECLARE
@@ -54,7 +57,8 @@ BEGIN
       INTO keys, key_text
       FROM pg_index AS entry
      CROSS JOIN LATERAL unnest(entry.indkey) WITH ORDINALITY AS place (attribute, n)
-      JOIN pg_attribute AS attribute ON attribute.attrelid = entry.indrelid AND attribute.attnum = place.attribute
+      JOIN pg_attribute AS attribute
+        ON attribute.attrelid = entry.indrelid AND attribute.attnum = place.attribute
      WHERE entry.indisprimary AND entry.indrelid = format('%I.%I', live, table_name)::regclass;
     IF keys IS NULL THEN
         RETURN QUERY SELECT '', '(primary key)', 'none: rows cannot be told apart', '';
@@ -66,7 +70,8 @@ BEGIN
           FROM (SELECT concat_ws('/', %2$s) AS tildel_key, row_number() OVER (ORDER BY %1$s) AS tildel_place,
                        tildel_live, tildel_rebuilt
                   FROM (SELECT %1$s, tildel_row AS tildel_live FROM %3$I.%5$I AS tildel_row) AS l
-                  FULL JOIN (SELECT %1$s, tildel_row AS tildel_rebuilt FROM %4$I.%5$I AS tildel_row) AS r USING (%1$s)
+                  FULL JOIN (SELECT %1$s, tildel_row AS tildel_rebuilt FROM %4$I.%5$I AS tildel_row) AS r
+                 USING (%1$s)
                  WHERE tildel_live::text IS DISTINCT FROM tildel_rebuilt::text) AS pair
          CROSS JOIN LATERAL (
             SELECT '(row)' AS name, CASE WHEN tildel_live IS NULL THEN 'absent' ELSE 'there' END AS live,
@@ -76,7 +81,8 @@ BEGIN
             SELECT coalesce(a.key, b.key), shown(a.value), shown(b.value)
               FROM jsonb_each_text(to_jsonb(tildel_live)) AS a
               FULL JOIN jsonb_each_text(to_jsonb(tildel_rebuilt)) AS b USING (key)
-             WHERE NOT (tildel_live IS NULL OR tildel_rebuilt IS NULL) AND a.value IS DISTINCT FROM b.value) AS difference
+             WHERE NOT (tildel_live IS NULL OR tildel_rebuilt IS NULL)
+               AND a.value IS DISTINCT FROM b.value) AS difference
          ORDER BY pair.tildel_place, difference.name
          LIMIT $1 $f$, keys, key_text, live, rebuilt, table_name)
       USING most;
@@ -117,7 +123,8 @@ SELECT c.relname, bool_or(n.nspname = $1), bool_or(n.nspname = $2)
 
 -- Columns that only one side has, or that differ in type.
 -- name: compare_columns
-SELECT coalesce(l.column_name, r.column_name), coalesce(l.data_type, 'absent'), coalesce(r.data_type, 'absent')
+SELECT coalesce(l.column_name, r.column_name), coalesce(l.data_type, 'absent'),
+       coalesce(r.data_type, 'absent')
   FROM (SELECT column_name::text, data_type::text FROM information_schema.columns
          WHERE table_schema = $1 AND table_name = $3) AS l
   FULL JOIN (SELECT column_name::text, data_type::text FROM information_schema.columns

@@ -1,7 +1,9 @@
-// send: any command or query of the contract, written as JSON; one on the command line, or thousands in a stream.
+// send: any command or query of the contract, written as JSON; one on the command line, or thousands in a
+// stream.
 #include "console.h"
 
 #include "clock/clock.h"
+#include "limits.h"
 #include "values/values.h"
 
 #include <stdio.h>
@@ -37,7 +39,8 @@ static int send_one(struct console *console)
     int code = read_body(console, &source);
     if (code != EXIT_DONE)
         return code;
-    bool well = protojson_encode(console_contract(console), console->arena, type, &source, NULL, &body, &size, &why);
+    bool well = protojson_encode(console_contract(console), console->arena, type, &source, NULL, &body, &size,
+                                 &why);
     source_close(&source);
     if (!well)
         return fault(EXIT_REFUSED, "%s", why);
@@ -45,7 +48,7 @@ static int send_one(struct console *console)
     return code == EXIT_DONE ? print_answer(console) : code;
 }
 
-// ----------------------------------------------------------------------------------------------------- stream
+// ---------------------------------------------------------------------------------------------------- stream
 
 // A line of the stream, and what became of it.
 struct line {
@@ -86,8 +89,8 @@ static bool open_line(struct console *console, struct line *line)
         for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
             known = known || strcmp(key, keys[i]) == 0;
         if (!known) {
-            line->reason = arena_printf(console->arena, "'%s' is not a key of a line; type, id, as, service and body are",
-                                        key);
+            line->reason = arena_printf(
+                console->arena, "'%s' is not a key of a line; type, id, as, service and body are", key);
             return false;
         }
     }
@@ -103,8 +106,11 @@ static bool open_line(struct console *console, struct line *line)
         return false;
     if (json_object_get(line->source.root, "body") == NULL)
         json_object_set_new(line->source.root, "body", json_object());
-    return protojson_encode(console_contract(console), console->arena, line->type, &line->source, "body", &line->body,
-                            &line->size, &line->reason);
+    if (!protojson_encode(console_contract(console), console->arena, line->type, &line->source, "body",
+                          &line->body, &line->size, &line->reason))
+        return false;
+    line->reason = "the body is longer than one message may be";
+    return line->size <= LIMIT_FRAME_BYTES;
 }
 
 static void ask_line(struct console *console, struct line *line)
@@ -122,8 +128,8 @@ static void ask_line(struct console *console, struct line *line)
         line->reason = "no answer in time";
         return;
     }
-    const ProtobufCEnumValue *status =
-        protobuf_c_enum_descriptor_get_value(&bus__v1__reply__status__descriptor, reply->status);
+    const ProtobufCEnumValue *status = protobuf_c_enum_descriptor_get_value(
+        &bus__v1__reply__status__descriptor, reply->status);
     line->status = status != NULL ? status->name : "UNSPECIFIED";
     line->reason = reply->reason;
 }
@@ -134,8 +140,8 @@ static json_t *answer_body(struct console *console, const struct line *line)
 
     if (strcmp(line->status, "OK") != 0 || answer->reply->type[0] == '\0')
         return json_object();
-    const char *text = protojson_decode(console_contract(console), console->arena, answer->reply->type, answer->body,
-                                        answer->body_size, false);
+    const char *text = protojson_decode(console_contract(console), console->arena, answer->reply->type,
+                                        answer->body, answer->body_size, false);
     return text != NULL ? json_loads(text, 0, NULL) : json_object();
 }
 
@@ -144,7 +150,8 @@ static void print_line(struct console *console, const struct line *line)
     bool answered = console->answer.reply != NULL;
     json_t *output = json_pack("{s:s, s:s, s:s, s:s, s:o}", "id", line->id != NULL ? line->id : "", "status",
                                line->status, "reason", line->reason, "type",
-                               answered ? console->answer.reply->type : "", "body", answer_body(console, line));
+                               answered ? console->answer.reply->type : "", "body",
+                               answer_body(console, line));
 
     json_dumpf(output, stdout, JSON_COMPACT);
     fputc('\n', stdout);
@@ -176,7 +183,8 @@ static int send_stream(struct console *console)
     int worst = EXIT_DONE;
 
     if (console->n_arguments > 0)
-        return fault(EXIT_USAGE, "--stream takes its commands from standard input, not from the command line");
+        return fault(EXIT_USAGE,
+                     "--stream takes its commands from standard input, not from the command line");
     while ((size = getline(&text, &room, stdin)) >= 0)
         if (strspn(text, " \t\r\n") < (size_t)size)
             stream_line(console, text, (size_t)size, &worst);
@@ -200,15 +208,19 @@ static const struct option_row send_options[] = {
 };
 
 const struct command commands_send[] = {
-    {"send", "TYPE [JSON|@FILE|-]", 0, 2, "send any command or query of the contract, and print the answer as JSON",
-     "TYPE is a full name of proto/, such as intake.v1.Withdraw. JSON is ProtoJSON with the contract's field\n"
-     "names; an instant may also be written as \"2024-06-15T00:00:00+02:00\". Without JSON the message is empty.\n\n"
+    {"send", "TYPE [JSON|@FILE|-]", 0, 2,
+     "send any command or query of the contract, and print the answer as JSON",
+     "TYPE is a full name of proto/, such as intake.v1.Withdraw. JSON is ProtoJSON with the contract's "
+     "field names; an instant may also be written as \"2024-06-15T00:00:00+02:00\". Without JSON the "
+     "message is empty.\n\n"
      "With --stream each line of standard input is one object\n"
-     "  {\"type\": \"intake.v1.Withdraw\", \"body\": {...}, \"as\": \"per:APPROVER:958935420\", \"id\": \"...\", \"service\": \"...\"}\n"
+     "  {\"type\": \"intake.v1.Withdraw\", \"body\": {...}, \"as\": \"per:APPROVER:958935420\", \"id\": "
+     "\"...\", \"service\": \"...\"}\n"
      "of which only type is required, and each is answered, in order, by one line\n"
      "  {\"id\": \"...\", \"status\": \"OK\", \"reason\": \"\", \"type\": \"...\", \"body\": {...}}\n"
-     "whose status is one of bus.v1.Reply.Status, or NOT_SENT when the line was wrong, or SILENCE when no answer\n"
-     "came in time. The exit code is 1 when a line was not sent, 3 when one had no answer; a refusal is an answer.",
+     "whose status is one of bus.v1.Reply.Status, or NOT_SENT when the line was wrong, or SILENCE when no "
+     "answer came in time. The exit code is 1 when a line was not sent, 3 when one had no answer; a refusal "
+     "is an answer.",
      send_options, run_send},
     {NULL},
 };

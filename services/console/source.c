@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define SOURCE_BYTES (LIMIT_ARENA_BYTES / 4)
-#define PIECE_BYTES 65536
+#define PIECE_BYTES  65536
 
 static const char *skip_space(const char *at)
 {
@@ -76,7 +76,7 @@ static const char *find_step(const char *at, const struct step *step)
     return NULL;
 }
 
-// ----------------------------------------------------------------------------------------------------- public
+// ---------------------------------------------------------------------------------------------------- public
 
 bool source_read(arena_t *arena, const char *path, struct source *ret, const char **ret_why)
 {

@@ -1,4 +1,5 @@
-// status: who is up, how far everyone is, what stands still; the calendar of a rehearsal; incidents and going on after them.
+// status: who is up, how far everyone is, what stands still; the calendar of a rehearsal; incidents and going
+// on after them.
 #include "console.h"
 
 #include "table.h"
@@ -11,12 +12,12 @@
 #include <string.h>
 #include <time.h>
 
-#define PATIENCE_MS 3000        // for one service's status
+#define PATIENCE_MS        3000  // for one service's status
 #define UNSENT_TOO_LONG_MS 10000
-#define LAG_TOO_LONG 1000       // events
-#define GONE_MS 10000           // since an instance last reported
-#define SETTLE_MS 60000
-#define POLL_MS 100
+#define LAG_TOO_LONG       1000   // events
+#define GONE_MS            10000  // since an instance last reported
+#define SETTLE_MS          60000
+#define POLL_MS            100
 
 typedef Service__V1__Status Status;
 typedef Service__V1__Incident Incident;
@@ -27,11 +28,11 @@ struct overview {
     const Eventlog__V1__Head *head;  // NULL: the event log does not answer
     struct {
         const char *name;
-        Status *status;              // NULL: not up, or did not answer
+        Status *status;  // NULL: not up, or did not answer
         json_t *json;
     } services[8];
     size_t count;
-    json_t *faults;                  // sentences; empty: all is well
+    json_t *faults;  // sentences; empty: all is well
 };
 
 static unsigned workers_of(const Bus__V1__Peers *peers, const char *service)
@@ -62,8 +63,8 @@ static int get_status(struct console *console, const char *service, Status **ret
 static json_t *answer_json(struct console *console)
 {
     const struct incoming *answer = &console->answer;
-    const char *text = protojson_decode(console_contract(console), console->arena, answer->reply->type, answer->body,
-                                        answer->body_size, false);
+    const char *text = protojson_decode(console_contract(console), console->arena, answer->reply->type,
+                                        answer->body, answer->body_size, false);
 
     return text != NULL ? json_loads(text, 0, NULL) : json_null();
 }
@@ -79,7 +80,7 @@ __attribute__((format(printf, 2, 3))) static void complain(struct overview *at, 
     json_array_append_new(at->faults, json_string(sentence));
 }
 
-// ------------------------------------------------------------------------------------------------------ judge
+// ----------------------------------------------------------------------------------------------------- judge
 
 static void judge_service(struct overview *at, const Status *status)
 {
@@ -142,8 +143,8 @@ static void print_json(const struct overview *at, json_t *peers, json_t *head)
 
     for (size_t i = 0; i < at->count; i++)
         json_object_set(services, at->services[i].name, at->services[i].json);
-    json_t *output = json_pack("{s:b, s:O, s:O, s:O, s:o}", "well", (int)(json_array_size(at->faults) == 0), "faults",
-                               at->faults, "peers", peers, "head", head, "services", services);
+    json_t *output = json_pack("{s:b, s:O, s:O, s:O, s:o}", "well", (int)(json_array_size(at->faults) == 0),
+                               "faults", at->faults, "peers", peers, "head", head, "services", services);
     json_dumpf(output, stdout, JSON_INDENT(1));
     putchar('\n');
     json_decref(output);
@@ -160,40 +161,43 @@ static void print_service(const struct overview *at, table_t *table, size_t inde
         table_row(table, (const char *[]){name, up, "-", "-", "-", "-", "-", "-"});
         return;
     }
-    table_row(table, (const char *[]){name, up, arena_printf(arena, "%llu", (unsigned long long)status->position),
-                                      arena_printf(arena, "%llu", (unsigned long long)status->lag),
-                                      arena_printf(arena, "%u", status->unsent),
-                                      arena_printf(arena, "%llu", (unsigned long long)status->oldest_unsent_ms),
-                                      arena_printf(arena, "%u", status->asked),
-                                      arena_printf(arena, "%zu", status->n_incidents)});
+    table_row(table,
+              (const char *[]){name, up, arena_printf(arena, "%llu", (unsigned long long)status->position),
+                               arena_printf(arena, "%llu", (unsigned long long)status->lag),
+                               arena_printf(arena, "%u", status->unsent),
+                               arena_printf(arena, "%llu", (unsigned long long)status->oldest_unsent_ms),
+                               arena_printf(arena, "%u", status->asked),
+                               arena_printf(arena, "%zu", status->n_incidents)});
 }
 
 static void print_tables(const struct overview *at)
 {
-    static const struct column columns[] = {{"service", false}, {"up", true}, {"heard", true}, {"lag", true},
-                                            {"unsent", true}, {"oldest ms", true}, {"asked", true}, {"incidents", true},
-                                            {NULL, false}};
+    static const struct column columns[] = {{"service", false}, {"up", true},        {"heard", true},
+                                            {"lag", true},      {"unsent", true},    {"oldest ms", true},
+                                            {"asked", true},    {"incidents", true}, {NULL, false}};
     arena_t *arena = at->console->arena;
     table_t *table = table_new(arena, columns);
 
     printf("%s, calendar %s\n", at->peers->rehearsal ? "REHEARSAL" : "real stack",
            moment_text(arena, at->peers->calendar_at_us));
     if (at->head != NULL)
-        printf("log %s: %llu events, root %s, epoch %llu\n", at->head->log_id, (unsigned long long)at->head->position,
-               hex(arena, at->head->root.data, at->head->root.len), (unsigned long long)at->head->epoch);
+        printf("log %s: %llu events, root %s, epoch %llu\n", at->head->log_id,
+               (unsigned long long)at->head->position, hex(arena, at->head->root.data, at->head->root.len),
+               (unsigned long long)at->head->epoch);
     printf("broker: %llu packets dropped\n\n", (unsigned long long)at->peers->dropped);
-    table_row(table, (const char *[]){"eventlog", arena_printf(arena, "%u", workers_of(at->peers, "eventlog")), "-", "-", "-",
-                                      "-", "-", "-"});
+    table_row(table,
+              (const char *[]){"eventlog", arena_printf(arena, "%u", workers_of(at->peers, "eventlog")), "-",
+                               "-", "-", "-", "-", "-"});
     for (size_t i = 0; i < at->count; i++)
         print_service(at, table, i);
-    table_row(table, (const char *[]){"finance", arena_printf(arena, "%u", workers_of(at->peers, "finance")), "-", "-", "-",
-                                      "-", "-", "-"});
+    table_row(table, (const char *[]){"finance", arena_printf(arena, "%u", workers_of(at->peers, "finance")),
+                                      "-", "-", "-", "-", "-", "-"});
     table_print(table, stdout);
     for (size_t i = 0; i < at->peers->n_queues; i++) {
         const Bus__V1__Peers__Queue *queue = at->peers->queues[i];
         if (queue->waiting > 0 || queue->refused_full > 0)
-            printf("queue of %s: %u waiting, the oldest for %u ms; %llu refused because it was full\n", queue->service,
-                   queue->waiting, queue->oldest_ms, (unsigned long long)queue->refused_full);
+            printf("queue of %s: %u waiting, the oldest for %u ms; %llu refused because it was full\n",
+                   queue->service, queue->waiting, queue->oldest_ms, (unsigned long long)queue->refused_full);
     }
 }
 
@@ -230,9 +234,10 @@ static int run_status(struct console *console)
     return faults == 0 ? EXIT_DONE : EXIT_REFUSED;
 }
 
-// ----------------------------------------------------------------------------------------------------- settle
+// ---------------------------------------------------------------------------------------------------- settle
 
-// Is every event in the log, and has everyone heard all of it? Looked at twice, since what is heard may lead to more.
+// Is every event in the log, and has everyone heard all of it? Looked at twice, since what is heard may lead
+// to more.
 static int look_if_settled(struct console *console, bool *ret_settled)
 {
     const Eventlog__V1__Head *head, *after;
@@ -272,7 +277,7 @@ static int run_settle(struct console *console)
     return code;
 }
 
-// --------------------------------------------------------------------------------------------------- calendar
+// -------------------------------------------------------------------------------------------------- calendar
 
 static int print_calendar(struct console *console)
 {
@@ -304,7 +309,7 @@ static int run_calendar_set(struct console *console)
     return code == EXIT_DONE ? print_calendar(console) : code;
 }
 
-// -------------------------------------------------------------------------------------------------- incidents
+// ------------------------------------------------------------------------------------------------- incidents
 
 static int list_incidents(struct console *console, const char *service, Service__V1__Incidents **ret)
 {
@@ -314,13 +319,15 @@ static int list_incidents(struct console *console, const char *service, Service_
                        &service__v1__incidents__descriptor, ret);
 }
 
-static void add_incident(struct console *console, table_t *table, const char *service, const Incident *incident)
+static void add_incident(struct console *console, table_t *table, const char *service,
+                         const Incident *incident)
 {
     arena_t *arena = console->arena;
 
     table_row(table, (const char *[]){service, incident->stream, incident->subject,
-                                      arena_printf(arena, "%llu", (unsigned long long)incident->position), incident->type,
-                                      arena_printf(arena, "%u", incident->parked), moment_text(arena, incident->opened_at_us),
+                                      arena_printf(arena, "%llu", (unsigned long long)incident->position),
+                                      incident->type, arena_printf(arena, "%u", incident->parked),
+                                      moment_text(arena, incident->opened_at_us),
                                       arena_printf(arena, "%s%s", incident->reason,
                                                    incident->redriven ? " (to be tried again)" : "")});
 }
@@ -335,9 +342,9 @@ static bool is_asked(const struct console *console, const char *service)
 
 static int run_incident_list(struct console *console)
 {
-    static const struct column columns[] = {{"service", false}, {"stream", false}, {"case", false}, {"position", true},
-                                            {"type", false}, {"parked", true}, {"since (Oslo)", false}, {"reason", false},
-                                            {NULL, false}};
+    static const struct column columns[] = {{"service", false},      {"stream", false}, {"case", false},
+                                            {"position", true},      {"type", false},   {"parked", true},
+                                            {"since (Oslo)", false}, {"reason", false}, {NULL, false}};
     table_t *table = table_new(console->arena, columns);
     json_t *all = json_object();
     Service__V1__Incidents *incidents;
@@ -419,14 +426,17 @@ static const struct option_row redrive_options[] = {
 
 const struct command commands_status[] = {
     {"status", "", 0, 0, "show who is up, how far everyone is and what stands still",
-     "Exit code 0 when all is well, 1 when something is not; each thing that is not is a sentence on standard error.",
+     "Exit code 0 when all is well, 1 when something is not; each thing that is not is a sentence on "
+     "standard error.",
      NULL, run_status},
     {"settle", "", 0, 0, "wait until every event is in the log and every service has heard it",
-     "For scripts, before they look or compare. Waits at most --timeout seconds (60); exit code 3 when that was too short.",
+     "For scripts, before they look or compare. Waits at most --timeout seconds (60); exit code 3 when that "
+     "was too short.",
      NULL, run_settle},
     {"calendar show", "", 0, 0, "show the instant that the stack goes by", NULL, NULL, print_calendar},
     {"calendar set", "INSTANT|real", 1, 1, "move the calendar of a rehearsal",
-     "Every process follows within a second. Refused by a stack that was not started as a rehearsal. As OPERATOR.",
+     "Every process follows within a second. Refused by a stack that was not started as a rehearsal. As "
+     "OPERATOR.",
      calendar_options, run_calendar_set},
     {"incident list", "", 0, 0, "list what stands still until a person has looked", NULL, incident_options,
      run_incident_list},

@@ -44,7 +44,8 @@ static bool takes_no_place(uint32_t character)
            (character >= 0xFE00 && character <= 0xFE0F) || character == 0xFEFF;
 }
 
-// What may not reach a terminal: control characters (also the eight-bit ones) and marks that turn the direction of text.
+// What may not reach a terminal: control characters (also the eight-bit ones) and marks that turn the
+// direction of text.
 static bool is_control(uint32_t character)
 {
     return character < 0x20 || (character >= 0x7F && character <= 0x9F) ||
@@ -82,7 +83,7 @@ static void print_cell(const table_t *table, size_t column, const char *text, FI
     fputs(last ? "\n" : GAP, file);
 }
 
-// ----------------------------------------------------------------------------------------------------- public
+// ---------------------------------------------------------------------------------------------------- public
 
 table_t *table_new(arena_t *arena, const struct column columns[])
 {
@@ -161,6 +162,6 @@ char *moment_text(arena_t *arena, int64_t at_us)
     else if (ends_us - begins_us == 25 * hour_us && since_us >= 3 * hour_us)
         since_us -= hour_us;
     int seconds = (int)(since_us / second_us);
-    return arena_printf(arena, "%04d-%02d-%02d %02d:%02d:%02d", year, month, day, seconds / 3600, seconds / 60 % 60,
-                        seconds % 60);
+    return arena_printf(arena, "%04d-%02d-%02d %02d:%02d:%02d", year, month, day, seconds / 3600,
+                        seconds / 60 % 60, seconds % 60);
 }

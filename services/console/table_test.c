@@ -66,7 +66,8 @@ static int parse(struct console *console, char **words)
 static void columns_stand_straight_with_norwegian_letters(void **state)
 {
     struct console *console = *state;
-    static const struct column columns[] = {{"applicant", false}, {"applied", true}, {"state", false}, {NULL, false}};
+    static const struct column columns[] = {
+        {"applicant", false}, {"applied", true}, {"state", false}, {NULL, false}};
     char *text = NULL;
     size_t size = 0;
     FILE *file = open_memstream(&text, &size);
@@ -74,7 +75,8 @@ static void columns_stand_straight_with_norwegian_letters(void **state)
     table_t *table = table_new(console->arena, columns);
     table_row(table, (const char *[]){"Tromsø", amount_text(console->arena, 120000000), "PAID"});
     table_row(table, (const char *[]){"Sør-Varanger", "7", "LAPSED"});
-    table_row(table, (const char *[]){"A\xCC\x8As", "", "a\tb\x1b[2J"});  // A with a ring as a mark of its own
+    table_row(table,
+              (const char *[]){"A\xCC\x8As", "", "a\tb\x1b[2J"});  // A with a ring as a mark of its own
     // when
     table_print(table, file);
     fclose(file);
@@ -128,7 +130,8 @@ static void an_actor_is_read_from_its_end(void **state)
 static void what_is_no_actor_is_refused(void **state)
 {
     struct console *console = *state;
-    static const char *const texts[] = {"per", "per:KING", ":EDITOR", "per:EDITOR:95893542", "per:UNSPECIFIED", ""};
+    static const char *const texts[] = {
+        "per", "per:KING", ":EDITOR", "per:EDITOR:95893542", "per:UNSPECIFIED", ""};
     actor_t actor;
     const char *why;
 
@@ -142,8 +145,8 @@ static void options_may_stand_anywhere_and_the_last_counts(void **state)
 {
     struct console *console = *state;
 
-    assert_int_equal(PARSE(console, "call", "extend", "--until=a", "c-1", "--late", "--until", "b", "--json", "--timeout",
-                           "3", "--as", "x:UNIT_HEAD"),
+    assert_int_equal(PARSE(console, "call", "extend", "--until=a", "c-1", "--late", "--until", "b", "--json",
+                           "--timeout", "3", "--as", "x:UNIT_HEAD"),
                      EXIT_DONE);
     assert_string_equal(console->command->name, "call extend");
     assert_string_equal(console->arguments[0], "c-1");

@@ -17,8 +17,8 @@ int tools_prefix(struct console *console, const char *option, const char **ret)
     size_t length = strlen(prefix);
     if (length < 1 || length > PREFIX_BYTES || prefix[0] < 'a' || prefix[0] > 'z' ||
         strspn(prefix, "abcdefghijklmnopqrstuvwxyz0123456789_") != length)
-        return fault(EXIT_USAGE, "--%s must be 1..%d of a-z, 0-9 and _, beginning with a letter, not '%s'", option,
-                     PREFIX_BYTES, prefix);
+        return fault(EXIT_USAGE, "--%s must be 1..%d of a-z, 0-9 and _, beginning with a letter, not '%s'",
+                     option, PREFIX_BYTES, prefix);
     *ret = prefix;
     return EXIT_DONE;
 }
@@ -39,14 +39,16 @@ static const char *owner_url(struct console *console)
     return text;
 }
 
-// Connect as the owner. The statements need the schema's own functions, save the one that asks whether it is there.
+// Connect as the owner. The statements need the schema's own functions, save the one that asks whether it is
+// there.
 static int connect_to(struct console *console, const char *schema, const struct sql *const *const *statements)
 {
-    struct db_config config = {.url = owner_url(console), .schema = schema, .statements = statements,
-                               .application_name = "tildel"};
+    struct db_config config = {
+        .url = owner_url(console), .schema = schema, .statements = statements, .application_name = "tildel"};
 
     if (config.url == NULL)
-        return fault(EXIT_REFUSED, "MIGRATE_URL is not set: '%s' needs the owner's database", console->command->name);
+        return fault(EXIT_REFUSED, "MIGRATE_URL is not set: '%s' needs the owner's database",
+                     console->command->name);
     console->message.db = db_new(&config);
     if (statements == NULL || db_connect(&console->message) == OK)
         return EXIT_DONE;
@@ -72,7 +74,8 @@ int tools_exist(struct console *console, const char *prefix)
     if (status != OK)
         code = tools_fault(console);
     else if (rows.count == 0)
-        code = fault(EXIT_REFUSED, "nothing has been rebuilt under the prefix %s: tildel replay --into %s", prefix, prefix);
+        code = fault(EXIT_REFUSED, "nothing has been rebuilt under the prefix %s: tildel replay --into %s",
+                     prefix, prefix);
     tools_close(console);
     return code;
 }

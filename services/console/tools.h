@@ -5,13 +5,15 @@
 
 #include "db/db.h"
 
-// The prefix of rebuilt schemas: 1..30 of [a-z0-9_], beginning with a letter. EXIT_USAGE with a sentence otherwise.
+// The prefix of rebuilt schemas: 1..30 of [a-z0-9_], beginning with a letter. EXIT_USAGE with a sentence
+// otherwise.
 int tools_prefix(struct console *console, const char *option, const char **ret);
 
 // Has anything been rebuilt under this prefix? EXIT_DONE, or EXIT_REFUSED with a sentence.
 int tools_exist(struct console *console, const char *prefix);
 
-// Make the schema where it is missing and connect to it as the owner; console->message speaks to it from then on.
+// Make the schema where it is missing and connect to it as the owner; console->message speaks to it from then
+// on.
 int tools_open(struct console *console, const char *prefix);
 void tools_close(struct console *console);
 

@@ -15,23 +15,24 @@
 #include <unistd.h>
 
 #define MUNICIPALITY_FORM "KOMM"
-#define FIELDS_MAX 32
+#define FIELDS_MAX        32
 
 // The fields of our CSV, in any order in the file. All but the last two are required.
 enum field { NUMBER, NAME, FORM, MUNICIPALITY, LANGUAGE, FIELDS };
-static const char *const field_names[FIELDS] = {"organisation_number", "name", "form", "municipality_number", "language"};
+static const char *const field_names[FIELDS] = {"organisation_number", "name", "form", "municipality_number",
+                                                "language"};
 
 struct units {
     char *path;
-    char *text;         // mapped
+    char *text;  // mapped
     size_t size;
-    size_t offset;      // where the next unit begins
-    size_t start;       // where the present one began
+    size_t offset;  // where the next unit begins
+    size_t start;   // where the present one began
     bool json;
-    bool ended;         // JSON: the closing bracket was met
+    bool ended;  // JSON: the closing bracket was met
     char field[LIMIT_LINE_BYTES + 1];
-    size_t columns;     // CSV: in the header
-    int places[FIELDS]; // CSV: in which column; -1 none
+    size_t columns;      // CSV: in the header
+    int places[FIELDS];  // CSV: in which column; -1 none
 };
 
 // The line of an offset: counted only when a fault must be told.
@@ -58,17 +59,19 @@ static const char *check_unit(arena_t *arena, const Intake__V1__Organisation *un
     if (unit->name[0] == '\0')
         return arena_printf(arena, "name of %s must not be empty", unit->organisation_number);
     if (unit->form[0] == '\0')
-        return arena_printf(arena, "form of %s must not be empty; KOMM is a municipality", unit->organisation_number);
+        return arena_printf(arena, "form of %s must not be empty; KOMM is a municipality",
+                            unit->organisation_number);
     if (strcmp(unit->form, MUNICIPALITY_FORM) == 0 && !municipality_number_valid(unit->municipality_number))
         return arena_printf(arena, "municipality_number '%s' of %s must be the 4 digits of a municipality",
                             unit->municipality_number, unit->organisation_number);
-    if (strcmp(unit->language, "nb") != 0 && strcmp(unit->language, "nn") != 0 && strcmp(unit->language, "neutral") != 0)
+    if (strcmp(unit->language, "nb") != 0 && strcmp(unit->language, "nn") != 0 &&
+        strcmp(unit->language, "neutral") != 0)
         return arena_printf(arena, "language '%s' of %s must be nb, nn or neutral", unit->language,
                             unit->organisation_number);
     return NULL;
 }
 
-// ------------------------------------------------------------------------------------------------------- JSON
+// ------------------------------------------------------------------------------------------------------ JSON
 
 static void skip_json_space(units_t *units)
 {
@@ -87,7 +90,9 @@ static char *language_of(arena_t *arena, const json_t *unit)
 {
     const char *form = json_text(arena, unit, NULL, "maalform");
 
-    return arena_text(arena, strcmp(form, "Bokmål") == 0 ? "nb" : strcmp(form, "Nynorsk") == 0 ? "nn" : "neutral");
+    return arena_text(arena, strcmp(form, "Bokmål") == 0    ? "nb"
+                             : strcmp(form, "Nynorsk") == 0 ? "nn"
+                                                            : "neutral");
 }
 
 static void fill_from_json(arena_t *arena, const json_t *unit, Intake__V1__Organisation *ret)
@@ -135,7 +140,8 @@ static bool next_json(units_t *units, arena_t *arena, Intake__V1__Organisation *
     return true;
 }
 
-// To the list of units: the whole file, or what the register's API answers: {"_embedded": {"enheter": [...]}}.
+// To the list of units: the whole file, or what the register's API answers: {"_embedded": {"enheter":
+// [...]}}.
 static const char *open_json(units_t *units, arena_t *arena)
 {
     static const struct step path[] = {{"_embedded", 0}, {"enheter", 0}, {NULL, 0}};
@@ -150,8 +156,10 @@ static const char *open_json(units_t *units, arena_t *arena)
         bool empty = json_array_size(list) == 0;
         source_close(&page);
         if (!well)
-            return arena_printf(arena, "%s is neither a list of units nor a page of Enhetsregisteret with "
-                                       "_embedded.enheter", units->path);
+            return arena_printf(arena,
+                                "%s is neither a list of units nor a page of Enhetsregisteret with "
+                                "_embedded.enheter",
+                                units->path);
         units->ended = empty;
         units->offset = source_find(&page, path, 3);
     } else {
@@ -160,9 +168,10 @@ static const char *open_json(units_t *units, arena_t *arena)
     return NULL;
 }
 
-// -------------------------------------------------------------------------------------------------------- CSV
+// ------------------------------------------------------------------------------------------------------- CSV
 
-// One field (RFC 4180: a quoted one may hold commas and line ends, and "" for a quote); *at moves behind it. NULL: well.
+// One field (RFC 4180: a quoted one may hold commas and line ends, and "" for a quote); *at moves behind it.
+// NULL: well.
 static const char *read_field(units_t *units, arena_t *arena, const char **at, char **ret)
 {
     const char *end = units->text + units->size;
@@ -227,8 +236,9 @@ static const char *open_csv(units_t *units, arena_t *arena)
             if (strcmp(titles[i], field_names[field]) == 0)
                 units->places[field] = (int)i;
         if (units->places[field] < 0 && field <= FORM)
-            return complain(units, arena, "the first line must be a header such as "
-                                          "organisation_number,name,form,municipality_number,language");
+            return complain(units, arena,
+                            "the first line must be a header such as "
+                            "organisation_number,name,form,municipality_number,language");
     }
     return NULL;
 }
@@ -249,7 +259,8 @@ static bool next_csv(units_t *units, arena_t *arena, Intake__V1__Organisation *r
         *ret_why = complain(units, arena, why);
         return false;
     }
-    char **const to[FIELDS] = {&ret->organisation_number, &ret->name, &ret->form, &ret->municipality_number, &ret->language};
+    char **const to[FIELDS] = {&ret->organisation_number, &ret->name, &ret->form, &ret->municipality_number,
+                               &ret->language};
     for (int field = 0; field < FIELDS; field++)
         if (units->places[field] >= 0)
             *to[field] = cells[units->places[field]];
@@ -258,7 +269,7 @@ static bool next_csv(units_t *units, arena_t *arena, Intake__V1__Organisation *r
     return true;
 }
 
-// ----------------------------------------------------------------------------------------------------- public
+// ---------------------------------------------------------------------------------------------------- public
 
 // Map the file, with a NUL behind it: the mapping is private and a page longer than the file.
 static const char *map_file(units_t *units, arena_t *arena, const char *path)
@@ -273,7 +284,8 @@ static const char *map_file(units_t *units, arena_t *arena, const char *path)
         return arena_printf(arena, "%s is not a plain file", path);
     }
     units->size = (size_t)facts.st_size;
-    // First the room, then the file over its front: so there are zeros behind it also when it fills its last page.
+    // First the room, then the file over its front: so there are zeros behind it also when it fills its last
+    // page.
     units->text = mmap(NULL, units->size + 1, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (units->text != MAP_FAILED && units->size > 0 &&
         mmap(units->text, units->size, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0) == MAP_FAILED) {

@@ -66,8 +66,9 @@ static void assert_fault(struct fixture *fixture, const char *text, const char *
 
 #define HEADER "organisation_number,name,form,municipality_number,language\n"
 #define OSLO_JSON                                                                                            \
-    "{\"organisasjonsnummer\": \"958935420\", \"navn\": \"OSLO KOMMUNE\",\n"                                   \
-    " \"organisasjonsform\": {\"kode\": \"KOMM\", \"beskrivelse\": \"Kommune\"}, \"maalform\": \"Bokmål\",\n"    \
+    "{\"organisasjonsnummer\": \"958935420\", \"navn\": \"OSLO KOMMUNE\",\n"                                 \
+    " \"organisasjonsform\": {\"kode\": \"KOMM\", \"beskrivelse\": \"Kommune\"}, \"maalform\": "             \
+    "\"Bokmål\",\n"                                                                                         \
     " \"forretningsadresse\": {\"kommune\": \"OSLO\", \"kommunenummer\": \"0301\"}}"
 
 static void a_csv_is_read_row_by_row(void **state)
@@ -88,7 +89,8 @@ static void columns_may_stand_in_any_order(void **state)
 {
     struct fixture *fixture = *state;
 
-    read_all(fixture, "\xEF\xBB\xBF" "form,name,county,organisation_number\nAS,Et selskap,x,958935420");
+    read_all(fixture, "\xEF\xBB\xBF"
+                      "form,name,county,organisation_number\nAS,Et selskap,x,958935420");
     assert_null(fixture->why);
     assert_int_equal(fixture->count, 1);
     assert_string_equal(fixture->all[0]->form, "AS");
@@ -99,9 +101,10 @@ static void the_bulk_file_of_the_register_is_read(void **state)
 {
     struct fixture *fixture = *state;
 
-    read_all(fixture, "[" OSLO_JSON ",\n{\"organisasjonsnummer\": \"972418013\", \"slettedato\": \"2020-01-01\"}, "
-                      "{\"organisasjonsnummer\": \"972418013\", \"navn\": \"BODØ BÅT AS\", "
-                      "\"organisasjonsform\": {\"kode\": \"AS\"}}]\n");
+    read_all(fixture,
+             "[" OSLO_JSON ",\n{\"organisasjonsnummer\": \"972418013\", \"slettedato\": \"2020-01-01\"}, "
+             "{\"organisasjonsnummer\": \"972418013\", \"navn\": \"BODØ BÅT AS\", "
+             "\"organisasjonsform\": {\"kode\": \"AS\"}}]\n");
     assert_null(fixture->why);
     assert_int_equal(fixture->count, 2);
     assert_string_equal(fixture->all[0]->name, "OSLO KOMMUNE");
@@ -115,7 +118,8 @@ static void a_page_of_the_registers_api_is_read(void **state)
 {
     struct fixture *fixture = *state;
 
-    read_all(fixture, "{\"_links\": {}, \"_embedded\": {\"enheter\": [" OSLO_JSON "]}, \"page\": {\"size\": 1}}");
+    read_all(fixture,
+             "{\"_links\": {}, \"_embedded\": {\"enheter\": [" OSLO_JSON "]}, \"page\": {\"size\": 1}}");
     assert_null(fixture->why);
     assert_int_equal(fixture->count, 1);
     read_all(fixture, "{\"_embedded\": {\"enheter\": []}}");
@@ -129,14 +133,17 @@ static void faults_name_line_and_field(void **state)
                  "line 3: organisation_number '958935421' must be 9 digits with a right check digit");
     assert_fault(*state, HEADER "958935420,,KOMM,0301,nb\n", "line 2: name of 958935420 must not be empty");
     assert_fault(*state, HEADER "958935420,Oslo,,0301,nb\n", "line 2: form of 958935420 must not be empty");
-    assert_fault(*state, HEADER "958935420,Oslo,KOMM,0300,nb\n", "line 2: municipality_number '0300' of 958935420");
+    assert_fault(*state, HEADER "958935420,Oslo,KOMM,0300,nb\n",
+                 "line 2: municipality_number '0300' of 958935420");
     assert_fault(*state, HEADER "958935420,Oslo,KOMM,0301,en\n", "line 2: language 'en' of 958935420");
     assert_fault(*state, HEADER "958935420,Oslo,KOMM\n", "line 2: has 3 fields, but the header has 5");
     assert_fault(*state, HEADER "958935420,\"Oslo,KOMM,0301,nb\n", "line 2: a quotation mark is not closed");
-    assert_fault(*state, HEADER "958935420,\"Oslo\"x,KOMM,0301,nb\n", "line 2: a comma or the end of the line must follow");
+    assert_fault(*state, HEADER "958935420,\"Oslo\"x,KOMM,0301,nb\n",
+                 "line 2: a comma or the end of the line must follow");
     assert_fault(*state, "name,number\nOslo,1\n", "line 1: the first line must be a header");
     assert_fault(*state, "", "line 1: the first line must be a header");
-    assert_fault(*state, "[" OSLO_JSON ",\n" OSLO_JSON ",\n{\"navn\": \"x\"}]", "line 7: organisation_number ''");
+    assert_fault(*state, "[" OSLO_JSON ",\n" OSLO_JSON ",\n{\"navn\": \"x\"}]",
+                 "line 7: organisation_number ''");
 }
 
 static void broken_json_is_told_with_its_line(void **state)

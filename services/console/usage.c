@@ -1,4 +1,5 @@
-// usage: the command line: finding the row of the command, its arguments and options; and the help, made from the rows.
+// usage: the command line: finding the row of the command, its arguments and options; and the help, made from
+// the rows.
 #include "console.h"
 
 #include "table.h"
@@ -13,6 +14,8 @@
 // Who reads the log and looks at the stack without saying a name; it may decide nothing.
 #define DEFAULT_ACTOR "operator:OPERATOR"
 
+#define HELP_COLUMNS  100
+
 static const struct option_row common_options[] = {
     {"as", "SUBJECT:ROLE[:ORGANISATION]", "who acts; else TILDEL_ACTOR, else operator:OPERATOR"},
     {"id", "UUID", "id of the command; the same id again has one effect and gets the same answer"},
@@ -22,7 +25,7 @@ static const struct option_row common_options[] = {
     {NULL, NULL, NULL},
 };
 
-// ------------------------------------------------------------------------------------------------------- help
+// ------------------------------------------------------------------------------------------------------ help
 
 static void print_options(const struct option_row *options)
 {
@@ -31,8 +34,33 @@ static void print_options(const struct option_row *options)
     for (; options != NULL && options->name != NULL; options++) {
         snprintf(left, sizeof left, "--%s%s%s", options->name, options->value != NULL ? " " : "",
                  options->value != NULL ? options->value : "");
-        printf("  %-34s%s%s\n", left, strlen(left) > 33 ? "\n                                    " : "", options->help);
+        printf("  %-34s%s%s\n", left, strlen(left) > 33 ? "\n                                    " : "",
+               options->help);
     }
+}
+
+// Paragraphs, broken between words. A line that begins with a space is an example and stays as it is.
+static void print_details(const char *text)
+{
+    size_t column = 0;
+
+    putchar('\n');
+    for (bool example = *text == ' '; *text != '\0';) {
+        size_t word = example ? strcspn(text, "\n") : strcspn(text, " \n");
+        if (column > 0 && column + 1 + word > HELP_COLUMNS) {
+            putchar('\n');
+            column = 0;
+        }
+        column += (size_t)printf("%s%.*s", column > 0 ? " " : "", (int)word, text);
+        text += word;
+        if (*text == '\n') {
+            putchar('\n');
+            column = 0;
+            example = text[1] == ' ';
+        }
+        text += *text != '\0';
+    }
+    putchar('\n');
 }
 
 static void print_exit_codes(void)
@@ -50,7 +78,7 @@ static void print_command_help(const struct command *command)
     printf("tildel %s%s%s [OPTIONS]\n  %s\n", command->name, command->arguments[0] != '\0' ? " " : "",
            command->arguments, command->summary);
     if (command->details != NULL)
-        printf("\n%s\n", command->details);
+        print_details(command->details);
     if (command->options != NULL) {
         puts("\nOptions:");
         print_options(command->options);
@@ -64,8 +92,9 @@ static void print_help(void)
 {
     char left[80];
 
-    puts("tildel COMMAND [ARGUMENTS] [OPTIONS]\n"
-         "  Give commands to Tildel's services, ask them, follow the log, verify and replay it.\n\nCommands:");
+    puts(
+        "tildel COMMAND [ARGUMENTS] [OPTIONS]\n"
+        "  Give commands to Tildel's services, ask them, follow the log, verify and replay it.\n\nCommands:");
     for (const struct command *const *group = command_groups; *group != NULL; group++)
         for (const struct command *command = *group; command->name != NULL; command++) {
             snprintf(left, sizeof left, "%s %s", command->name, command->arguments);
@@ -85,7 +114,7 @@ static void print_help(void)
     puts("\n`tildel COMMAND --help` tells more about each.");
 }
 
-// ---------------------------------------------------------------------------------------------------- parsing
+// --------------------------------------------------------------------------------------------------- parsing
 
 // The row whose words the command line begins with; *ret_words says how many it took.
 static const struct command *find_command(int argc, char **argv, int *ret_words)
@@ -196,7 +225,8 @@ static int read_common(struct console *console)
         char *end;
         long number = strtol(seconds, &end, 10);
         if (*seconds == '\0' || *end != '\0' || number < 1 || number > LIMIT_TIMEOUT_MAX_MS / 1000)
-            return fault(EXIT_USAGE, "--timeout must be 1..%d seconds, not %s", LIMIT_TIMEOUT_MAX_MS / 1000, seconds);
+            return fault(EXIT_USAGE, "--timeout must be 1..%d seconds, not %s", LIMIT_TIMEOUT_MAX_MS / 1000,
+                         seconds);
         console->timeout_ms = (uint32_t)number * 1000;
     }
     if (id != NULL && !uuid_valid(id))
@@ -205,7 +235,7 @@ static int read_common(struct console *console)
     return read_actor(console);
 }
 
-// ----------------------------------------------------------------------------------------------------- public
+// ---------------------------------------------------------------------------------------------------- public
 
 int usage_parse(struct console *console, int argc, char **argv, bool *ret_help)
 {
@@ -277,8 +307,10 @@ bool actor_parse(arena_t *arena, const char *text, actor_t *ret, const char **re
         role = protobuf_c_enum_descriptor_get_value_by_name(&bus__v1__actor__role__descriptor, last + 1);
     }
     if (role == NULL || role->value == BUS__V1__ACTOR__ROLE__UNSPECIFIED) {
-        *ret_why = arena_printf(arena, "the actor '%s' must be SUBJECT:ROLE or SUBJECT:ROLE:ORGANISATION, such as "
-                                       "officer.1:CASE_OFFICER; the roles stand in bus_v1.proto", text);
+        *ret_why = arena_printf(arena,
+                                "the actor '%s' must be SUBJECT:ROLE or SUBJECT:ROLE:ORGANISATION, such as "
+                                "officer.1:CASE_OFFICER; the roles stand in bus_v1.proto",
+                                text);
         return false;
     }
     *ret = (actor_t)BUS__V1__ACTOR__INIT;
@@ -306,7 +338,9 @@ int fault(enum exit_code code, const char *format, ...)
 int instant_argument(const char *name, const char *text, int64_t *ret_us)
 {
     if (!instant_parse(text, ret_us))
-        return fault(EXIT_USAGE, "%s must be an instant with a zone such as 2024-06-15T00:00:00+02:00, or seconds since "
-                                 "1970, not '%s'", name, text);
+        return fault(EXIT_USAGE,
+                     "%s must be an instant with a zone such as 2024-06-15T00:00:00+02:00, or seconds since "
+                     "1970, not '%s'",
+                     name, text);
     return EXIT_DONE;
 }

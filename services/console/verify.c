@@ -1,8 +1,9 @@
 // verify: recompute all that the event log claims, from the stored bytes alone.
 //
-// The log is read as any client reads it. What is checked: positions without gap; every event canonical, its data too; the
-// versions of every stream 1, 2, 3; no id twice; source, stream and type of one mind; rehearsal as the log says; epochs that
-// never go back; and at the end the root of the tree over the leaf hashes against the root the event log tells.
+// The log is read as any client reads it. What is checked: positions without gap; every event canonical, its
+// data too; the versions of every stream 1, 2, 3; no id twice; source, stream and type of one mind; rehearsal
+// as the log says; epochs that never go back; and at the end the root of the tree over the leaf hashes
+// against the root the event log tells.
 #include "verify.h"
 
 #include "values/values.h"
@@ -34,7 +35,8 @@ struct verification {
 // Always false, so that `return differs(...)` reads well.
 static bool differs(verification_t *at, const char *what)
 {
-    at->why = arena_printf(at->console->arena, "position %llu: %s", (unsigned long long)at->tree.size + 1, what);
+    at->why = arena_printf(at->console->arena, "position %llu: %s", (unsigned long long)at->tree.size + 1,
+                           what);
     return false;
 }
 
@@ -66,8 +68,9 @@ static bool check_version(verification_t *at, const Eventlog__V1__Event *event)
     uint64_t last = (uint64_t)(uintptr_t)zhashx_lookup(at->versions, event->stream);
 
     if (event->version != last + 1)
-        return differs(at, arena_printf(at->console->arena, "stream %s goes from version %llu to %llu", event->stream,
-                                        (unsigned long long)last, (unsigned long long)event->version));
+        return differs(at, arena_printf(at->console->arena, "stream %s goes from version %llu to %llu",
+                                        event->stream, (unsigned long long)last,
+                                        (unsigned long long)event->version));
     zhashx_update(at->versions, event->stream, (void *)(uintptr_t)event->version);
     return true;
 }
@@ -85,12 +88,14 @@ static bool check_source(verification_t *at, const Eventlog__V1__Event *event)
     arena_t *arena = at->console->arena;
 
     if (!begins(event->stream, event->source, '/'))
-        return differs(at, arena_printf(arena, "stream %s is not of its source '%s'", event->stream, event->source));
+        return differs(
+            at, arena_printf(arena, "stream %s is not of its source '%s'", event->stream, event->source));
     // service.v1 is what all services have in common.
     if (!begins(event->type, event->source, '.') && !begins(event->type, "service", '.'))
         return differs(at, arena_printf(arena, "a %s cannot come from %s", event->type, event->source));
     if (event->rehearsal != at->head->rehearsal)
-        return differs(at, event->rehearsal ? "an event of a rehearsal in a real log" : "a real event in a rehearsal's log");
+        return differs(at, event->rehearsal ? "an event of a rehearsal in a real log"
+                                            : "a real event in a rehearsal's log");
     if (!protojson_canonical(console_contract(at->console), event->type, event->data.data, event->data.len))
         return differs(at, arena_printf(arena, "the event's data is not a %s of this contract", event->type));
     return true;
@@ -109,7 +114,8 @@ static bool check_ids_differ(verification_t *at)
         if (compare_ids(&at->ids[i - 1], &at->ids[i]) != 0)
             continue;
         uint64_t a = at->ids[i - 1].position, b = at->ids[i].position;
-        at->why = arena_printf(at->console->arena, "position %llu: its event has the id of the one at position %llu",
+        at->why = arena_printf(at->console->arena,
+                               "position %llu: its event has the id of the one at position %llu",
                                (unsigned long long)(a > b ? a : b), (unsigned long long)(a > b ? b : a));
         return false;
     }
@@ -130,7 +136,7 @@ static bool check_root(verification_t *at, uint8_t root[TREE_HASH])
     return false;
 }
 
-// ------------------------------------------------------------------------------------------------ entry by entry
+// -------------------------------------------------------------------------------------------- entry by entry
 
 verification_t *verification_new(struct console *console, const Eventlog__V1__Head *head)
 {
@@ -160,7 +166,8 @@ bool verification_entry(verification_t *at, const Eventlog__V1__Entry *entry, co
                                         (unsigned long long)entry->position));
     else if (entry->epoch < at->epoch)
         well = differs(at, "its epoch is older than that of the one before it");
-    else if (message_decode(message, &eventlog__v1__event__descriptor, entry->event.data, entry->event.len, &event) != OK)
+    else if (message_decode(message, &eventlog__v1__event__descriptor, entry->event.data, entry->event.len,
+                            &event) != OK)
         well = differs(at, message->reason);
     well = well && check_source(at, event) && check_version(at, event) && check_id(at, event);
     *ret_why = at->why;
@@ -238,11 +245,12 @@ static int verify_to(struct console *console, verification_t *at, const Eventlog
     unsigned long long events = verification_position(at);
     const char *root_text = hex(console->ground, root, TREE_HASH);
     if (console->json)
-        printf("{\"verified\": true, \"events\": %llu, \"streams\": %zu, \"root\": \"%s\", \"log_id\": \"%s\"}\n", events,
-               verification_streams(at), root_text, head->log_id);
+        printf("{\"verified\": true, \"events\": %llu, \"streams\": %zu, \"root\": \"%s\", \"log_id\": "
+               "\"%s\"}\n",
+               events, verification_streams(at), root_text, head->log_id);
     else
-        printf("verified: %llu events in %zu streams, root %s of log %s\n", events, verification_streams(at), root_text,
-               head->log_id);
+        printf("verified: %llu events in %zu streams, root %s of log %s\n", events, verification_streams(at),
+               root_text, head->log_id);
     return EXIT_DONE;
 }
 

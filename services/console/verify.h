@@ -1,4 +1,5 @@
-// verify: recompute all that the event log claims, from the stored bytes alone; entry by entry, so that tests can feed it.
+// verify: recompute all that the event log claims, from the stored bytes alone; entry by entry, so that tests
+// can feed it.
 #pragma once
 
 #include "console.h"
@@ -11,7 +12,8 @@ typedef struct verification verification_t;
 verification_t *verification_new(struct console *console, const Eventlog__V1__Head *head);
 void verification_destroy(verification_t **at_p);
 
-// The next entry. False, with a sentence that names the position, at the first fault; the arena is then still the page's.
+// The next entry. False, with a sentence that names the position, at the first fault; the arena is then still
+// the page's.
 bool verification_entry(verification_t *at, const Eventlog__V1__Entry *entry, const char **ret_why);
 
 // After the last entry: no id twice, and the root that the head tells. ret takes the root.

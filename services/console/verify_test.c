@@ -1,4 +1,5 @@
-// Tests of verification: a log that is right passes; whatever somebody may have changed in it is found, with its position.
+// Tests of verification: a log that is right passes; whatever somebody may have changed in it is found, with
+// its position.
 #include "verify.h"
 
 #include "intake_v1.pb-c.h"
@@ -41,7 +42,8 @@ static void set_root(struct fixture *fixture)
         tree_add(&tree, leaf);
     }
     tree_root(&tree, root);
-    fixture->head.root = (ProtobufCBinaryData){TREE_HASH, arena_copy(fixture->console.ground, root, TREE_HASH)};
+    fixture->head.root = (ProtobufCBinaryData){TREE_HASH,
+                                               arena_copy(fixture->console.ground, root, TREE_HASH)};
 }
 
 static void make_event(struct fixture *fixture, size_t index)
