@@ -40,6 +40,11 @@ int64_t clock_calendar_us(void)
     return calendar.set_us + read_us(CLOCK_MONOTONIC) - calendar.set_at_us;
 }
 
+bool clock_told(void)
+{
+    return calendar.followed;
+}
+
 void clock_set(int64_t now_us, bool stands_still)
 {
     calendar.followed = true;

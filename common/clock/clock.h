@@ -17,5 +17,9 @@ int64_t clock_real_us(void);
 // The calendar, UTC microseconds: the real clock until clock_set was called.
 int64_t clock_calendar_us(void);
 
+// Has the broker told the calendar yet? Until then nothing may be held to be due: a process of a rehearsal that was just
+// started would take the real clock for the calendar.
+bool clock_told(void);
+
 // Follow the broker: it is now_us, and from here the calendar runs on, or stands still.
 void clock_set(int64_t now_us, bool stands_still);

@@ -163,7 +163,7 @@ int timers_turn(struct loop *loop)
         timers->looked_ms = 0;
     timers->turned_ms = now_ms;
     timers->turned_us = now_us;
-    if (!loop->service->timers || !loop_leads(loop) || loop->stopping)
+    if (!loop->service->timers || !loop_leads(loop) || loop->stopping || !clock_told())
         return IDLE_MS;
 
     int64_t pause_ms = timers->stirred ? STIRRED_MS : IDLE_MS;

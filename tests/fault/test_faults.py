@@ -13,14 +13,18 @@ def differences(one, other, path=""):
     if isinstance(one, dict) and isinstance(other, dict):
         return [found for key in sorted(set(one) | set(other))
                 for found in differences(one.get(key), other.get(key), f"{path}/{key}")][:20]
-    return [] if one == other else [f"{path}: {str(one)[:300]} is now {str(other)[:300]}"]
+    if isinstance(one, list) and isinstance(other, list):
+        return [f"{path}: {what} {item}" for what, here, there in (("without", one, other), ("has", other, one))
+                for item in here if item not in there]
+    return [] if one == other else [f"{path}: {one} is now {other}"]
 
 
 def plays_to_the_same_end(house, undisturbed):
     play.play(house.stage)
     house.client.before = None
     house.stage.quiet()
-    assert differences(undisturbed.end_state(), house.end_state()) == []
+    found = differences(undisturbed.end_state(), house.end_state())
+    assert not found, "\n".join(found)
     house.prove()
 
 
