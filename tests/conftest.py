@@ -23,7 +23,7 @@ class House:
     """One stack, its client, and what the tests ask of both."""
 
     def __init__(self, folder):
-        self.stack = stack.Stack(folder, os.environ.get("TILDEL_BUILD", ROOT / "build-test"))
+        self.stack = stack.Stack(folder, os.environ.get("BUILD", ROOT / "build"))
         self.stack.extra_env = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS") if name in os.environ}
         cast = json.loads((play.DATA / "cases.json").read_text())
         self.stack.bank_rejects = [facts["account"] for facts in cast.values() if facts.get("bank_rejects")]

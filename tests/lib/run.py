@@ -85,8 +85,8 @@ def journeys(words):
     report.unlink(missing_ok=True)
     choice = ["-k", " or ".join(words)] if words else []
     folders = [str(path) for path in (TESTS / name for name in ["contract", "journey", "fault"]) if path.is_dir()]
-    env = {**os.environ, **SANITIZERS, "TILDEL_BUILD": str(BUILD), "PYTHONDONTWRITEBYTECODE": "1"}
-    subprocess.run([sys.executable, "-m", "pytest", "-q", "-x" if words else "-ra", "-p", "no:cacheprovider",
+    env = {**os.environ, **SANITIZERS, "BUILD": str(BUILD), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider",
                     f"--junitxml={report}", *choice, *folders], env=env, cwd=TESTS, stdin=subprocess.DEVNULL)
     return counted(report)
 
