@@ -146,14 +146,6 @@ static void the_self_test_passes_on_a_socket_that_is_guarded(void **state)
     secure_self_test(world->secure, world->endpoint, world->server.public_key);  // when, then: it comes back
 }
 
-static void the_self_tests_own_key_is_a_stranger_afterwards(void **state)
-{
-    struct world *world = *state;
-    secure_self_test(world->secure, world->endpoint, world->server.public_key);  // given
-
-    assert_false(word_arrives(world, &world->stranger));  // when, then
-}
-
 static void a_registered_key_is_heard_and_proven(void **state)
 {
     struct world *world = *state;
@@ -374,7 +366,6 @@ int main(void)
         IN_FOLDER(the_self_test_finds_a_server_that_lets_everyone_in),
         IN_FOLDER(the_self_test_does_not_take_silence_for_a_refusal),
         A_TEST(the_self_test_passes_on_a_socket_that_is_guarded),
-        A_TEST(the_self_tests_own_key_is_a_stranger_afterwards),
         A_TEST(a_registered_key_is_heard_and_proven),
         A_TEST(an_unknown_key_is_not_heard),
         A_TEST(a_registered_key_without_the_right_to_connect_is_not_heard),

@@ -151,8 +151,7 @@ static void on_request(struct broker *broker, const struct registered *key, cons
         refuse(broker, arrival, &request, fault);
         return;
     }
-    // From here on these four are ours, whatever the sender wrote.
-    request.ticket = 0;
+    // From here on these are ours, whatever the sender wrote; so is the ticket, which comes with the queue.
     request.received_at_us = calendar_now_us(broker->calendar);
     request.sender = (char *)key->name;
     request.rehearsal = broker->calendar->path != NULL;
