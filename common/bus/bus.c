@@ -569,11 +569,12 @@ int bus_health(const char *name, const char *service, const ProtobufCMessageDesc
     config.serves = NULL;
     config.feed = NULL;
     bus_t *bus = bus_connect(&config);
-    bool well = bus_call(bus, arena, service, uuid_new(arena, clock_real_us()), question->name, NULL, 3000, NULL, 0,
-                         &incoming) &&
+    bool well = bus_call(bus, arena, service, uuid_new(arena, clock_real_us()), question->name, NULL, 3000,
+                         NULL, 0, &incoming) &&
                 incoming.reply->status == BUS__V1__REPLY__STATUS__OK;
     if (!well)
-        log_warn("not healthy: no good answer over the bus", "asked", service, "question", question->name, NULL);
+        log_warn("not healthy: no good answer over the bus", "asked", service, "question", question->name,
+                 NULL);
     bus_destroy(&bus);
     arena_destroy(&arena);
     return well ? 0 : 3;

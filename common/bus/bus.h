@@ -85,6 +85,7 @@ bool bus_call(bus_t *bus, arena_t *arena, const char *service, const char *id, c
               const actor_t *actor, uint32_t timeout_ms, const uint8_t *body, size_t body_size,
               struct incoming *ret);
 
-// For --health: ask one question without a body as this process, over the bus it lives on, and wait at most three seconds.
-// The exit code: 0 when it was answered OK, 3 (and a warning) when not. serves nothing, follows nothing.
+// For --health: ask one question without a body as this process, over the bus it lives on, and wait at most
+// three seconds. The exit code: 0 when it was answered OK, 3 (and a warning) when not. serves nothing,
+// follows nothing.
 int bus_health(const char *name, const char *service, const ProtobufCMessageDescriptor *question);

@@ -1,4 +1,5 @@
-// The bus against a broker of the test's own: a ROUTER socket in the same thread, whose ZAP handler turns in bus_next.
+// The bus against a broker of the test's own: a ROUTER socket in the same thread, whose ZAP handler turns in
+// bus_next.
 #include "bus/bus.h"
 
 #include "clock/clock.h"

@@ -380,7 +380,8 @@ static int handshake_try(secure_t *secure, const char *endpoint, const char *ser
     zsock_t *monitor = zsock_new(ZMQ_PAIR);
     char watch[120];
 
-    // The name of a watch is given back some time after it ends; a second client may lie where the first one lay.
+    // The name of a watch is given back some time after it ends; a second client may lie where the first one
+    // lay.
     snprintf(watch, sizeof watch, "inproc://secure-%p-%s", (void *)client, pair->public_key);
     if (zmq_socket_monitor(zsock_resolve(client), watch,
                            ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |

@@ -7,8 +7,8 @@
 #include <fcntl.h>
 #include <string.h>
 
-// The file is ZPL: a section "calendar" with either offset_us = "-81234567", when it runs so much before (here:
-// behind) the real clock, or stands_at_us = "1718402400000000", when it stands.
+// The file is ZPL: a section "calendar" with either offset_us = "-81234567", when it runs so much before
+// (here: behind) the real clock, or stands_at_us = "1718402400000000", when it stands.
 
 static bool number_read(const char *text, int64_t *ret)
 {
