@@ -861,6 +861,7 @@ def repay(stage, case):
                   "reporting.v1.DecideRepayment", **decided)
     stage.does(BUDGET, "reporting.v1.DecideRepayment", **decided)
     claim = stage.until("the claim", lambda: claim_of(stage, case))
+    stage.quiet()
     stage.refused(OFFICER, "is outstanding", "reporting.v1.CloseGrant", application_id=case.id)
     received = dict(kid=claim["kid"], receipt_id=f"bank-{case.key}-1")
     stage.refused(PAYMENTS, "more than the .* outstanding", "payment.v1.RecordRepayment",
