@@ -1,6 +1,6 @@
 // arena: memory that lives exactly as long as one message. Blocks in a list; the newest is filled from its start.
 #include "arena/arena.h"
-#include "limits.h"
+#include "limits/limits.h"
 
 #include <assert.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 // Memory that is forgotten at once: its limit, its zeros, its alignment, and what protobuf-c may take of it.
 #include "arena/arena.h"
-#include "limits.h"
+#include "limits/limits.h"
 
 #include <setjmp.h>
 #include <signal.h>

@@ -8,11 +8,13 @@
 
 #include "bus/end.h"
 #include "clock/clock.h"
-#include "limits.h"
+#include "env/env.h"
+#include "limits/limits.h"
 #include "log/log.h"
 #include "values/values.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,14 +149,6 @@ static int stop_fd_open(void)
     if (stop_fd < 0)
         bus_end("signals cannot be waited for: %s", strerror(errno));
     return stop_fd;
-}
-
-static const char *env_required(const char *name)
-{
-    const char *value = getenv(name);
-    if (!value || !*value)
-        bus_end("%s is not set in the environment", name);
-    return value;
 }
 
 struct bus_config bus_config_from_env(const char *default_name)

@@ -3,7 +3,7 @@
 #include "bus/bus.h"
 
 #include "clock/clock.h"
-#include "limits.h"
+#include "limits/limits.h"
 
 #include <setjmp.h>
 #include <signal.h>

@@ -4,7 +4,7 @@
 
 #include "bus/end.h"
 #include "clock/clock.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "log/log.h"
 #include "values/values.h"
 

@@ -8,9 +8,10 @@
 
 #include "bus/end.h"
 #include "clock/clock.h"
-#include "limits.h"
+#include "limits/limits.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 

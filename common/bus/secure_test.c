@@ -2,7 +2,7 @@
 #include "bus/secure.h"
 
 #include "clock/clock.h"
-#include "limits.h"
+#include "limits/limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 // check: given, when, then, for tests.
 #include "check/check.h"
 #include "clock/clock.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "service/loop.h"
 #include "values/values.h"
 

@@ -3,7 +3,7 @@
 // What libpq would let pass unseen is checked here: the tag of COMMIT, warnings during it, connections that are no
 // longer there. A connection that failed is finished and made anew, never mended.
 #include "db/connection.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "log/log.h"
 
 #include <assert.h>

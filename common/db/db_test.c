@@ -2,7 +2,7 @@
 // Needs CHECK_DATABASE_URL; ends with 77 without it.
 #include "db/db.h"
 #include "db_test_store.sql.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "values/values.h"
 
 #include <setjmp.h>

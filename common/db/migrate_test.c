@@ -1,7 +1,7 @@
 // Schemas that are brought up to date: once, in order, whole, by one at a time, and never backwards.
 // Needs CHECK_DATABASE_URL; ends with 77 without it.
 #include "db/db.h"
-#include "limits.h"
+#include "limits/limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

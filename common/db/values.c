@@ -1,6 +1,6 @@
 // db values: between C and what travels to and from PostgreSQL.
 #include "db/connection.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "values/values.h"
 
 #include <assert.h>

@@ -1,6 +1,6 @@
 // A line of log is always one line of JSON, whatever is put into it. Read back with jansson, which shares no code with it.
 #include "log/log.h"
-#include "limits.h"
+#include "limits/limits.h"
 
 #include <jansson.h>
 #include <setjmp.h>
@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>

@@ -1,6 +1,6 @@
 // message: collecting what a rule says, and decoding strictly what others say.
 #include "message/message.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "values/text.h"
 
 #include <assert.h>

@@ -1,7 +1,7 @@
 // The strict decoding that every socket relies on, and the collecting of what rules say.
 #include "message/message.h"
 #include "all_descriptors.h"
-#include "limits.h"
+#include "limits/limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

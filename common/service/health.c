@@ -4,7 +4,7 @@
 // that its database takes writes; what it tells in the report says whether it hears the broker and the feed.
 #include "service/loop.h"
 
-#include "service/env.h"
+#include "env/env.h"
 #include "service_store.sql.h"
 
 #include <stdio.h>

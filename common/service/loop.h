@@ -10,7 +10,7 @@
 
 #include "bus/bus.h"
 #include "eventlog_v1.pb-c.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "service/service.h"
 
 #include <string.h>

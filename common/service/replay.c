@@ -7,7 +7,7 @@
 
 #include "clock/clock.h"
 #include "log/log.h"
-#include "service/env.h"
+#include "env/env.h"
 #include "service_store.sql.h"
 #include "values/values.h"
 

@@ -11,7 +11,7 @@
 #include "approval_v1.pb-c.h"
 #include "evaluation_v1.pb-c.h"
 #include "intake_v1.pb-c.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "payment_v1.pb-c.h"
 #include "service/service.h"
 #include "types_v1.pb-c.h"

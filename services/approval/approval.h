@@ -9,7 +9,7 @@
 #include "allocation_v1.pb-c.h"
 #include "approval_v1.pb-c.h"
 #include "intake_v1.pb-c.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "reporting_v1.pb-c.h"
 #include "service/service.h"
 #include "types_v1.pb-c.h"

@@ -11,7 +11,7 @@
 #include "arena/arena.h"
 #include "bus/registry.h"
 #include "bus_v1.pb-c.h"
-#include "limits.h"
+#include "limits/limits.h"
 
 #include <czmq.h>
 #include <stdbool.h>

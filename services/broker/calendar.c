@@ -5,6 +5,7 @@
 #include "clock/clock.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 
 // The file is ZPL: a section "calendar" with either offset_us = "-81234567", when it runs so much before

@@ -3,6 +3,7 @@
 
 #include <czmq.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 

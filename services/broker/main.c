@@ -5,7 +5,9 @@
 #include "bus/end.h"
 #include "bus/secure.h"
 #include "clock/clock.h"
+#include "env/env.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,14 +145,6 @@ static void serve(struct broker *broker, zsock_t *router, secure_t *secure, int 
 }
 
 // ------------------------------------------------------------------ start
-
-static const char *env_required(const char *name)
-{
-    const char *value = getenv(name);
-    if (!value || !*value)
-        bus_end("%s is not set in the environment; see --help", name);
-    return value;
-}
 
 static bool may_connect(const struct registered *key)
 {

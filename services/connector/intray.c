@@ -6,7 +6,7 @@
 // rejected with a .reason beside it.
 #include "connector.h"
 #include "clock/clock.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "log/log.h"
 #include "values/values.h"
 
@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

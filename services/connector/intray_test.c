@@ -1,7 +1,7 @@
 // intray_test: what the bank says is told until it is answered, and what can not be read is laid aside with a
 // reason.
 #include "connector.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "values/values.h"
 
 #include <setjmp.h>

@@ -4,7 +4,8 @@
 #include "bus/bus.h"
 #include "bus/end.h"
 #include "clock/clock.h"
-#include "limits.h"
+#include "env/env.h"
+#include "limits/limits.h"
 #include "log/log.h"
 #include "values/values.h"
 
@@ -31,22 +32,6 @@ struct connector {
 };
 
 // -------------------------------------------------------------------------------------------------- settings
-
-static const char *env_or(const char *name, const char *otherwise)
-{
-    const char *value = getenv(name);
-
-    return value != NULL && *value != '\0' ? value : otherwise;
-}
-
-static const char *env_required(const char *name)
-{
-    const char *value = env_or(name, NULL);
-
-    if (value == NULL)
-        bus_end("%s is not set in the environment", name);
-    return value;
-}
 
 // 8 or 11 characters: four letters or digits, two letters, two, and perhaps three.
 static bool bic_valid(const char *bic)

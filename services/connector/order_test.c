@@ -1,6 +1,6 @@
 // order_test: what may be ordered, and what the file says.
 #include "connector.h"
-#include "limits.h"
+#include "limits/limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

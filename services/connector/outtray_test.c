@@ -4,7 +4,7 @@
 // The linker puts this file between the code and libc (--wrap): a countdown ends the process at the n-th
 // change, before or after it has happened.
 #include "connector.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "values/values.h"
 
 #include <setjmp.h>

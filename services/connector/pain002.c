@@ -4,7 +4,7 @@
 // at, nothing is fetched, and depth and number of elements are counted while the parser runs. Then the
 // structure is checked, and the official schema where there is one.
 #include "connector.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "values/text.h"
 #include "values/values.h"
 

@@ -1,6 +1,6 @@
 // pain002_test: what a bank's file is taken to say, and what is not let in.
 #include "connector.h"
-#include "limits.h"
+#include "limits/limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,12 +2,13 @@
 #include "console.h"
 
 #include "clock/clock.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "service_v1.pb-c.h"
 #include "values/values.h"
 
 #include <errno.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

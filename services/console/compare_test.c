@@ -2,7 +2,7 @@
 // differs is told.
 #include "tools.h"
 
-#include "limits.h"
+#include "limits/limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

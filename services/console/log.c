@@ -3,6 +3,7 @@
 
 #include "table.h"
 #include "values/values.h"
+#include "limits/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,6 +2,7 @@
 // run.
 #include "console.h"
 
+#include "limits/limits.h"
 #include "log/log.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #include "protojson.h"
 
 #include "intake_v1.pb-c.h"
-#include "limits.h"
+#include "limits/limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

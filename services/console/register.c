@@ -3,7 +3,7 @@
 #include "units.h"
 
 #include "intake_v1.pb-c.h"
-#include "limits.h"
+#include "limits/limits.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -7,6 +7,7 @@
 
 #include "console_replay.sql.h"
 #include "values/values.h"
+#include "limits/limits.h"
 
 #include <errno.h>
 #include <fcntl.h>

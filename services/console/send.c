@@ -3,7 +3,7 @@
 #include "console.h"
 
 #include "clock/clock.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "values/values.h"
 
 #include <stdio.h>

@@ -3,6 +3,7 @@
 // Jansson finds faults of syntax, but its tree does not remember lines. source_find therefore walks the text
 // once more, step by step; it is only called for texts that have parsed, so it may trust their syntax.
 #include "source.h"
+#include "limits/limits.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "arena/arena.h"
+#include "limits/limits.h"
 
 #include <jansson.h>
 #include <stdbool.h>

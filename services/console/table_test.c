@@ -2,7 +2,7 @@
 #include "console.h"
 #include "table.h"
 
-#include "limits.h"
+#include "limits/limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

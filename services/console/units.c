@@ -1,7 +1,7 @@
 // units: the organisations of a file, one after the other: Enhetsregisteret's bulk JSON, or a CSV of our own.
 #include "units.h"
 
-#include "limits.h"
+#include "limits/limits.h"
 #include "values/values.h"
 
 #include <assert.h>

@@ -1,7 +1,7 @@
 // Tests of reading organisations from files: both kinds, and on which line a fault is said to stand.
 #include "units.h"
 
-#include "limits.h"
+#include "limits/limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

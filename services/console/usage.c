@@ -4,6 +4,7 @@
 
 #include "table.h"
 #include "values/values.h"
+#include "limits/limits.h"
 
 #include <assert.h>
 #include <stdarg.h>

@@ -7,6 +7,7 @@
 #include "verify.h"
 
 #include "values/values.h"
+#include "limits/limits.h"
 
 #include <czmq.h>
 #include <stdio.h>

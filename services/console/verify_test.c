@@ -3,7 +3,7 @@
 #include "verify.h"
 
 #include "intake_v1.pb-c.h"
-#include "limits.h"
+#include "limits/limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

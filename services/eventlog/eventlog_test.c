@@ -3,7 +3,7 @@
 
 #include "check/check.h"
 #include "eventlog_store.sql.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "values/values.h"
 
 #include <stdlib.h>

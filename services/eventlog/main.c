@@ -5,9 +5,9 @@
 #include "bus/secure.h"
 #include "clock/clock.h"
 #include "eventlog_store.sql.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "log/log.h"
-#include "service/env.h"
+#include "env/env.h"
 #include "values/values.h"
 
 #include <assert.h>

@@ -2,7 +2,7 @@
 #include "eventlog.h"
 
 #include "eventlog_store.sql.h"
-#include "limits.h"
+#include "limits/limits.h"
 
 status_t log_read(struct eventlog *log, struct message *message, const Eventlog__V1__Read *query)
 {

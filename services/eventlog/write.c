@@ -3,7 +3,7 @@
 
 #include "clock/clock.h"
 #include "eventlog_store.sql.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "log/log.h"
 #include "values/values.h"
 

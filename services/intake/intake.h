@@ -10,7 +10,7 @@
 #include "approval_v1.pb-c.h"
 #include "evaluation_v1.pb-c.h"
 #include "intake_v1.pb-c.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "service/service.h"
 #include "types_v1.pb-c.h"
 

@@ -1,7 +1,7 @@
 // rules: when a payment may move on, what a bank's word means, and what is claimed back. Nothing here touches
 // the database or a clock.
 #include "payment.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "values/values.h"
 
 #include <assert.h>

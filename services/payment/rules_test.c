@@ -1,7 +1,7 @@
 // rules_test: when a payment may move on, what a bank's word means, and what is claimed back.
 #include "payment.h"
 #include "check/check.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "values/values.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 // rules: when a report may be made, what must stand in it, what is unspent and when a grant can close.
 // Nothing here touches the database or a clock.
 #include "reporting.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "values/values.h"
 
 #include <assert.h>

@@ -1,7 +1,7 @@
 // rules_test: when a report may be made, what must stand in it, what is unspent and when a grant can close.
 #include "reporting.h"
 #include "check/check.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "values/values.h"
 
 #include <string.h>

@@ -3,7 +3,7 @@
 // nothing decides on them.
 #include "reporting.h"
 #include "reporting_store.sql.h"
-#include "limits.h"
+#include "limits/limits.h"
 #include "values/values.h"
 
 #include <assert.h>

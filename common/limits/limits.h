@@ -2,7 +2,7 @@
 //
 // common/ is on the include path, so <limits.h> finds this file first. The compiler's own comes next, and comes round by here
 // a second time to reach the C library's: hence a guard below it instead of #pragma once.
-#include_next <limits.h>
+
 
 #ifndef LIMIT_FRAME_BYTES
 

@@ -10,12 +10,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-// A setting that must be there.
-static inline const char *env_required(const char *name)
+// A setting, or what holds when it is not there or empty.
+static inline const char *env_or(const char *name, const char *otherwise)
 {
     const char *value = getenv(name);
 
-    if (!value || !*value)
+    return value && *value ? value : otherwise;
+}
+
+// A setting that must be there.
+static inline const char *env_required(const char *name)
+{
+    const char *value = env_or(name, NULL);
+
+    if (!value)
         bus_end("%s is not set in the environment; see --help", name);
     return value;
 }
@@ -42,7 +50,5 @@ static inline const char *env_url(arena_t *arena, const char *name)
 // Does this process belong to a rehearsal?
 static inline bool env_rehearsal(void)
 {
-    const char *value = getenv("REHEARSAL");
-
-    return value != NULL && *value != '\0';
+    return env_or("REHEARSAL", NULL) != NULL;
 }
