@@ -6,7 +6,7 @@
 //
 // DAMAGE_SEED and DAMAGE_COUNT (messages in all, 100 000) choose another run; a failure prints the seed.
 #include "check/check.h"
-#include "limits.h"
+#include "limits/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -21,7 +21,8 @@ class Answer:
         self.status, self.reason, self.type, self.body = status, reason, type, body
 
     def __eq__(self, other):
-        return (self.status, self.reason, self.type, self.body) == (other.status, other.reason, other.type, other.body)
+        return (self.status, self.reason, self.type, self.body) == (other.status, other.reason, other.type,
+                                                                    other.body)
 
     def __repr__(self):
         return f"<{self.status} {self.reason}>"
@@ -36,13 +37,15 @@ class Ack:
 
 def key_pair(folder, name):
     text = (pathlib.Path(folder) / f"{name}.secret.zpl").read_text()
-    return tuple(re.search(rf'{half}-key\s*=\s*"(.{{40}})"', text).group(1).encode() for half in ("public", "secret"))
+    return tuple(re.search(rf'{half}-key\s*=\s*"(.{{40}})"', text).group(1).encode()
+                 for half in ("public", "secret"))
 
 
 def registered(folder, name):
     """The public key of a name in the registry."""
     text = (pathlib.Path(folder) / "registry.zpl").read_text()
-    return re.search(rf'^{name}\s*\n(?:    .*\n)*?    public\s*=\s*"(.{{40}})"', text, re.MULTILINE).group(1).encode()
+    return re.search(rf'^{name}\s*\n(?:    .*\n)*?    public\s*=\s*"(.{{40}})"', text,
+                     re.MULTILINE).group(1).encode()
 
 
 def actor(text):

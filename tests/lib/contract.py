@@ -42,4 +42,5 @@ def decode(full_name, data):
 
 def as_dict(decoded):
     """Every field by its name in the contract; 64-bit numbers are text, as in ProtoJSON."""
-    return json_format.MessageToDict(decoded, preserving_proto_field_name=True, including_default_value_fields=True)
+    return json_format.MessageToDict(decoded, preserving_proto_field_name=True,
+                                     including_default_value_fields=True)
