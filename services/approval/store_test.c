@@ -440,6 +440,23 @@ static void a_signature_waits_for_the_revocation_of_its_right(void **state)
     assert_non_null(strstr(director.reason, "was revoked"));
 }
 
+static void of_two_revocations_one_is_refused(void **state)
+{
+    struct world *world = *state;
+    RevokeSignatory command = APPROVAL__V1__REVOKE_SIGNATORY__INIT;
+    struct message first = as(world, "officer.1", ROLE_OF(CASE_OFFICER));
+    struct message second = as(world, "officer.2", ROLE_OF(CASE_OFFICER));
+    status_t one, other;
+
+    given_people(world);
+    command.signatory_id = (char *)DIRECTOR_ID;
+    command.reason = (char *)"Har sluttet.";
+    check_race(&approval_service, world->db, &first, &command, &second, &command, &one, &other);
+    assert_int_equal(OK, one);
+    assert_int_equal(REFUSED, other);
+    assert_non_null(strstr(second.reason, "was revoked already"));
+}
+
 // --------------------------------------------------------------------------------------------- constraints
 
 static void the_database_keeps_four_eyes_by_itself(void **state)
@@ -505,6 +522,7 @@ int main(void)
         IN_A_WORLD(an_organisation_that_is_not_heard_of_has_no_signatories),
         IN_A_WORLD(of_two_signatures_at_once_by_one_person_one_is_refused),
         IN_A_WORLD(a_signature_waits_for_the_revocation_of_its_right),
+        IN_A_WORLD(of_two_revocations_one_is_refused),
         IN_A_WORLD(the_database_keeps_four_eyes_by_itself),
         IN_A_WORLD(the_database_lets_nobody_give_a_mandate_to_oneself),
         IN_A_WORLD(the_database_knows_no_report_signed_by_one),

@@ -103,13 +103,13 @@ static char *too_long(arena_t *arena, size_t most)
     return text;
 }
 
-// The same organisation 501 times.
-static Organisation **too_many(arena_t *arena, Organisation *one)
+// A list with the same element so many times.
+static void *many(arena_t *arena, const void *element, size_t count)
 {
-    Organisation **all = arena_alloc(arena, 501 * sizeof *all);
+    char *all = arena_alloc(arena, count * sizeof element);
 
-    for (int i = 0; i < 501; i++)
-        all[i] = one;
+    for (size_t i = 0; i < count; i++)
+        memcpy(all + i * sizeof element, &element, sizeof element);
     return all;
 }
 
@@ -215,7 +215,7 @@ static void malformed_organisations_are_refused(void **state)
     WRONG_ORGANISATION(command.n_organisations = 0, "organisations is empty; at least 1 is required");
     WRONG_ORGANISATION((command.n_organisations = 2, command.organisations = LIST(Organisation *, one, one)),
                        "organisations[1].organisation_number is 958935420, as is [0]; each stands once");
-    WRONG_ORGANISATION((command.n_organisations = 501, command.organisations = too_many(arena, one)),
+    WRONG_ORGANISATION((command.n_organisations = 501, command.organisations = many(arena, one, 501)),
                        "organisations has 501 entries; at most 500 are allowed");
 }
 
@@ -327,6 +327,10 @@ static void a_list_of_a_call_must_be_whole(void **state)
     WRONG_CALL(call->conditions[0]->id = (char *)"", "definition.conditions[0].id is \"\"");
     WRONG_CALL(call->goals[0]->text->nb = (char *)"", "definition.goals[0].text.nb is missing");
     WRONG_CALL(call->goals[0]->id = (char *)"", "definition.goals[0].id is \"\"");
+    WRONG_CALL((call->n_conditions = 41, call->conditions = many(arena, call->conditions[0], 41)),
+               "definition.conditions has 41 entries; at most 40 are allowed");
+    WRONG_CALL((call->n_goals = 41, call->goals = many(arena, call->goals[0], 41)),
+               "definition.goals has 41 entries; at most 40 are allowed");
 }
 
 static void a_definition_too_large_for_an_event_is_refused(void **state)
@@ -652,6 +656,17 @@ static void a_draft_is_never_malformed(void **state)
                "content.budget has 11 entries; at most 10 are allowed");
     WRONG_SAVE(LEAD, JUNE_1, DRAFT, (content->n_goals = 50, content->goals = long_goals(arena)),
                "; at most 180224 are kept");
+    WRONG_SAVE(LEAD, JUNE_1, DRAFT,
+               (content->n_partners = 41, content->partners = many(arena, content->partners[0], 41)),
+               "content.partners has 41 entries; at most 40 are allowed");
+    WRONG_SAVE(LEAD, JUNE_1, DRAFT,
+               (content->budget[0]->n_own = 42,
+                content->budget[0]->own = many(arena, content->budget[0]->own[0], 42)),
+               "content.budget[0].own has 42 entries; at most 41 are allowed");
+    WRONG_SAVE(LEAD, JUNE_1, DRAFT,
+               (content->budget[0]->n_other = 31,
+                content->budget[0]->other = many(arena, content->budget[0]->other[0], 31)),
+               "content.budget[0].other has 31 entries; at most 30 are allowed");
 }
 
 // ------------------------------------------------------------------------------------------------ confirming
@@ -910,6 +925,8 @@ static void budget_lines_and_shares_stand_once(void **state)
           "content.budget[0].own[1].organisation_number is \"972418013\"; it must be the lead");
     WRONG(year->own[1]->organisation_number = (char *)LEAD,
           "content.budget[0].own[1].organisation_number is 958935420, as is [0]");
+    WRONG(year->own[1]->organisation_number = (char *)"",
+          "content.budget[0].own[1].organisation_number is missing");
 }
 
 static void a_project_plans_one_to_three_years_without_a_gap(void **state)

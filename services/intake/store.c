@@ -38,12 +38,10 @@ static void read_call_state(const struct rows *rows, int column, struct call *re
 
 status_t store_load_call(struct message *message, const char *id, enum lock lock, struct call *ret)
 {
-    static const struct sql *const statements[] = {
-        [LOCK_NONE] = &sql_find_call, [LOCK_SHARE] = &sql_hold_call, [LOCK_UPDATE] = &sql_load_call};
     struct rows rows;
 
     *ret = (struct call){.id = id};
-    status_t status = run_text(message, statements[lock], id, &rows);
+    status_t status = run_text(message, lock == LOCK_UPDATE ? &sql_load_call : &sql_find_call, id, &rows);
     if (status != OK || rows.count == 0)
         return status;
     ret->known = true;
@@ -62,7 +60,7 @@ status_t store_load_opening(struct message *message, const CallDefinition *defin
         return OK;
     status_t status = store_load_call(message, definition->call_id, LOCK_UPDATE, &ret->call);
     if (status == OK)
-        status = store_load_call(message, definition->parent_call_id, LOCK_SHARE, &ret->parent);
+        status = store_load_call(message, definition->parent_call_id, LOCK_NONE, &ret->parent);
     if (status == OK)
         status = RUN(message, find_reservation, &rows, TEXT(definition->call_id),
                      TEXT(definition->parent_call_id));

@@ -82,9 +82,6 @@ VALUES ($1, $2, $3, $4, $5)
 -- name: find_call
 SELECT id, definition, deadline_at_us, draft_expires_hours, late_filing, closed FROM call WHERE id = $1;
 
--- name: hold_call
-SELECT id, definition, deadline_at_us, draft_expires_hours, late_filing, closed FROM call WHERE id = $1 FOR SHARE;
-
 -- name: load_call
 SELECT id, definition, deadline_at_us, draft_expires_hours, late_filing, closed FROM call WHERE id = $1 FOR UPDATE;
 

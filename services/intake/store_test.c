@@ -521,6 +521,61 @@ static void a_draft_does_not_expire_while_its_deadline_is_being_moved(void **sta
     assert_int_equal(AWAITING_APPROVAL, now(world)->state);
 }
 
+static void of_two_extensions_to_the_same_instant_one_is_refused(void **state)
+{
+    struct world *world = *state;
+    struct message first = as(world, JUNE_1, ROLE_OF(UNIT_HEAD), "");
+    struct message second = as(world, JUNE_1, ROLE_OF(UNIT_HEAD), "");
+    ExtendDeadline command = an_extension(DEADLINE + HOUR);
+    status_t one, other;
+
+    given_call(world);
+    command.outage_from_at_us = command.outage_to_at_us = 0;
+    check_race(&intake_service, world->db, &first, &command, &second, &command, &one, &other);
+    assert_int_equal(OK, one);
+    assert_int_equal(REFUSED, other);
+    assert_non_null(strstr(second.reason, "must be later than the present deadline"));
+}
+
+static void what_is_being_withdrawn_does_not_become_timely(void **state)
+{
+    struct world *world = *state;
+    struct message director = as(world, DEADLINE + HOUR, ROLE_OF(APPROVER), LEAD);
+    struct message head = as(world, DEADLINE + HOUR, ROLE_OF(UNIT_HEAD), "");
+    ExtendDeadline extend = an_extension(DEADLINE + HOUR);
+    Withdraw withdraw = INTAKE__V1__WITHDRAW__INIT;
+    status_t one, other;
+
+    given_request(world, DEADLINE + 1);
+    signs(world, 1, DEADLINE + 10);
+    withdraw.application_id = (char *)APPLICATION;
+    withdraw.reason = (char *)"Ikke aktuelt.";
+    check_race(&intake_service, world->db, &director, &withdraw, &head, &extend, &one, &other);
+    assert_int_equal(OK, one);
+    assert_int_equal(OK, other);
+    check_emitted(&head, 1, 0, &intake__v1__deadline_extended__descriptor);
+    assert_int_equal(WITHDRAWN, now(world)->state);
+}
+
+static void of_two_imports_of_the_same_change_one_changes_nothing(void **state)
+{
+    struct world *world = *state;
+    struct message first = as(world, JANUARY, ROLE_OF(OPERATOR), "");
+    struct message second = as(world, JANUARY, ROLE_OF(OPERATOR), "");
+    arena_t *arena = first.arena;
+    ImportOrganisations command = INTAKE__V1__IMPORT_ORGANISATIONS__INIT;
+    status_t one, other;
+
+    given_organisations(world);
+    command.n_organisations = 1;
+    command.organisations = LIST(Organisation *,
+                                 example_organisation(arena, LEAD, "Oslo by", "KOMM", "0301"));
+    check_race(&intake_service, world->db, &first, &command, &second, &command, &one, &other);
+    assert_int_equal(OK, one);
+    assert_int_equal(OK, other);
+    assert_null(second.emitted);
+}
+
 // --------------------------------------------------------------------------------------------- constraints
 
 static void the_database_keeps_a_request_to_the_present_version(void **state)
@@ -566,6 +621,9 @@ int main(void)
         IN_A_WORLD(of_two_saves_over_the_same_version_one_is_refused),
         IN_A_WORLD(of_two_drafts_with_the_same_id_one_is_tried_again_and_refused),
         IN_A_WORLD(a_draft_does_not_expire_while_its_deadline_is_being_moved),
+        IN_A_WORLD(of_two_extensions_to_the_same_instant_one_is_refused),
+        IN_A_WORLD(what_is_being_withdrawn_does_not_become_timely),
+        IN_A_WORLD(of_two_imports_of_the_same_change_one_changes_nothing),
         IN_A_WORLD(the_database_keeps_a_request_to_the_present_version),
         IN_A_WORLD(the_database_knows_no_other_states_and_no_unsigned_delivery),
     };
