@@ -40,6 +40,7 @@ struct got {
 
 // ------------------------------------------------------------------ the world
 
+__attribute__((format(printf, 3, 4), nonnull(3)))
 static void text_write(const char *folder, const char *name, const char *format, ...)
 {
     char path[160];
