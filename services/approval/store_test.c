@@ -505,6 +505,23 @@ static void the_database_knows_no_report_signed_by_one(void **state)
     assert_int_equal(POISON, RUN(message, complete_sign_off, NULL, TEXT(APPLICATION_ID ":report"), INT(1)));
 }
 
+static void the_database_takes_no_values_out_of_range(void **state)
+{
+    struct world *world = *state;
+    struct message plain = as(world, "officer.1", ROLE_OF(CASE_OFFICER));
+    struct message *message = &plain;
+#define BROKEN(...) assert_int_equal(POISON, RUN(message, __VA_ARGS__))
+#define BROKEN_SIGNATORY(capacity, most_ore, to_at_us)                                                       \
+    BROKEN(add_signatory, NULL, TEXT(MANDATE_ID), TEXT(LEAD), TEXT("adviser.1"), INT(capacity),              \
+           TEXT("director.1"), TEXT(""), INT(most_ore), INT(JUNE_1), INT(to_at_us), TEXT(SHA))
+    BROKEN_SIGNATORY(9, 0, JUNE_1 + 1);
+    BROKEN_SIGNATORY(MANDATE, -1, JUNE_1 + 1);
+    BROKEN_SIGNATORY(MANDATE, 0, JUNE_1);
+    given_people(world);
+    hears_report(world, 1);
+    BROKEN(end_sign_off, NULL, TEXT(APPLICATION_ID ":report"), INT(1), INT(9));
+}
+
 #define IN_A_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
 
 int main(void)
@@ -526,6 +543,7 @@ int main(void)
         IN_A_WORLD(the_database_keeps_four_eyes_by_itself),
         IN_A_WORLD(the_database_lets_nobody_give_a_mandate_to_oneself),
         IN_A_WORLD(the_database_knows_no_report_signed_by_one),
+        IN_A_WORLD(the_database_takes_no_values_out_of_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

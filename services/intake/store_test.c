@@ -600,6 +600,23 @@ static void the_database_knows_no_other_states_and_no_unsigned_delivery(void **s
     assert_int_equal(POISON, RUN(message, end_application, NULL, TEXT(APPLICATION), INT(SUBMITTED)));
 }
 
+static void the_database_takes_no_values_out_of_range(void **state)
+{
+    struct world *world = *state;
+    struct message plain = as(world, JUNE_1, ROLE_OF(CLOCK), "");
+    struct message *message = &plain;
+#define BROKEN(...) assert_int_equal(POISON, RUN(message, __VA_ARGS__))
+    given_request(world, JUNE_1);
+    BROKEN(put_organisation, NULL, TEXT("12345678"), TEXT("A"), TEXT("AS"), TEXT(""), TEXT("nb"));
+    BROKEN(put_organisation, NULL, TEXT(LEAD), TEXT("A"), TEXT("AS"), TEXT(""), TEXT("en"));
+    BROKEN(put_organisation, NULL, TEXT(LEAD), TEXT("A"), TEXT("KOMM"), TEXT(""), TEXT("nb"));
+    BROKEN(add_call, NULL, TEXT("x"), BYTES("", 0), INT(1), INT(0), BOOL(true));
+    BROKEN(save_content, NULL, TEXT(APPLICATION), INT(0), BYTES("", 0), TEXT(""));
+    BROKEN(put_confirmation, NULL, TEXT("x"), TEXT(LEAD), INT(-1));
+    BROKEN(put_reservation, NULL, TEXT("x"), TEXT("y"), INT(0));
+    BROKEN(put_decision, NULL, TEXT("x"), TEXT("postponed"));
+}
+
 #define IN_A_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
 
 int main(void)
@@ -625,6 +642,7 @@ int main(void)
         IN_A_WORLD(what_is_being_withdrawn_does_not_become_timely),
         IN_A_WORLD(of_two_imports_of_the_same_change_one_changes_nothing),
         IN_A_WORLD(the_database_keeps_a_request_to_the_present_version),
+        IN_A_WORLD(the_database_takes_no_values_out_of_range),
         IN_A_WORLD(the_database_knows_no_other_states_and_no_unsigned_delivery),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
