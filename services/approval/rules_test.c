@@ -409,7 +409,7 @@ static void two_project_owners_are_not_an_owner_and_a_leader(void **state)
                   "is signed by the project owner already, owner.1; the other signature is missing");
 }
 
-// --------------------------------------------------------------------------------- opening, returning, voiding
+// ------------------------------------------------------------------------------- opening, returning, voiding
 
 static void a_new_version_voids_the_open_one_and_takes_its_place(void **state)
 {

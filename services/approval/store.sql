@@ -1,5 +1,5 @@
--- What approval remembers, and all it says to its database. Tables that begin with heard_ are fed by others' events, all
--- other tables by approval's own.
+-- What approval remembers, and all it says to its database. Tables that begin with heard_ are fed by others'
+-- events, all other tables by approval's own.
 
 -- schema: 1 signatories and sign-offs
 CREATE TABLE signatory (
@@ -15,7 +15,8 @@ CREATE TABLE signatory (
     document_sha256 text NOT NULL,
     revoked_at_us bigint,
     CHECK (to_at_us = 0 OR to_at_us > from_at_us),
-    CHECK (capacity <> 3 OR (giver <> '' AND giver <> person AND to_at_us > 0))  -- nobody gives a mandate to himself
+    -- nobody gives a mandate to himself
+    CHECK (capacity <> 3 OR (giver <> '' AND giver <> person AND to_at_us > 0))
 );
 CREATE INDEX signatory_person ON signatory (person);
 CREATE INDEX signatory_organisation ON signatory (organisation_number);
@@ -49,22 +50,22 @@ CREATE TABLE heard_organisation (            -- intake's register
     form text NOT NULL
 );
 
--- Who may sign. A registration is held as it is while someone signs by it, so that revoking it is wholly before or
--- wholly after.
+-- Who may sign. A registration is held as it is while someone signs by it, so that revoking it is wholly
+-- before or wholly after.
 
 -- name: find_organisation
 SELECT name, form FROM heard_organisation WHERE number = $1;
 
 -- name: load_signatory
-SELECT id, organisation_number, person, capacity, giver, call_id, most_ore, from_at_us, to_at_us, document_sha256,
-       revoked_at_us
+SELECT id, organisation_number, person, capacity, giver, call_id, most_ore, from_at_us, to_at_us,
+       document_sha256, revoked_at_us
   FROM signatory
  WHERE id = $1
    FOR UPDATE;
 
 -- name: load_own
-SELECT id, organisation_number, person, capacity, giver, call_id, most_ore, from_at_us, to_at_us, document_sha256,
-       revoked_at_us
+SELECT id, organisation_number, person, capacity, giver, call_id, most_ore, from_at_us, to_at_us,
+       document_sha256, revoked_at_us
   FROM signatory
  WHERE person = $1
  ORDER BY id
@@ -72,8 +73,8 @@ SELECT id, organisation_number, person, capacity, giver, call_id, most_ore, from
    FOR SHARE;
 
 -- name: list_signatories
-SELECT id, organisation_number, person, capacity, giver, call_id, most_ore, from_at_us, to_at_us, document_sha256,
-       revoked_at_us
+SELECT id, organisation_number, person, capacity, giver, call_id, most_ore, from_at_us, to_at_us,
+       document_sha256, revoked_at_us
   FROM signatory
  WHERE organisation_number = $1
    AND from_at_us <= $2
@@ -83,8 +84,8 @@ SELECT id, organisation_number, person, capacity, giver, call_id, most_ore, from
  LIMIT 500;
 
 -- name: add_signatory
-INSERT INTO signatory (id, organisation_number, person, capacity, giver, call_id, most_ore, from_at_us, to_at_us,
-                       document_sha256)
+INSERT INTO signatory (id, organisation_number, person, capacity, giver, call_id, most_ore, from_at_us,
+                       to_at_us, document_sha256)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: revoke_signatory
@@ -112,8 +113,8 @@ SELECT id, application_id, kind, version, content_sha256, organisation_number, c
  LIMIT 500;
 
 -- name: open_sign_off
-INSERT INTO sign_off (id, application_id, kind, version, content_sha256, organisation_number, call_id, amount_ore, state,
-                      signatures)
+INSERT INTO sign_off (id, application_id, kind, version, content_sha256, organisation_number, call_id,
+                      amount_ore, state, signatures)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, 0)
     ON CONFLICT (id) DO UPDATE
    SET version = excluded.version, content_sha256 = excluded.content_sha256,

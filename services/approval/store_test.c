@@ -1,5 +1,5 @@
-// store_test: approval's statements against a real PostgreSQL, its constraints, two at once, what others' events open
-// and void, and apply = replay.
+// store_test: approval's statements against a real PostgreSQL, its constraints, two at once, what others'
+// events open and void, and apply = replay.
 #include "approval.h"
 #include "approval_store.sql.h"
 #include "check/check.h"

@@ -1,5 +1,5 @@
-// rules_test: what intake allows, and in which words it refuses. The contents of applications and calls are spoiled
-// one field at a time; every refusal stands here once.
+// rules_test: what intake allows, and in which words it refuses. The contents of applications and calls are
+// spoiled one field at a time; every refusal stands here once.
 #include "check/check.h"
 
 #include "example.h"
@@ -724,7 +724,7 @@ static void only_a_partner_confirms_and_only_what_it_has_seen(void **state)
                        " is no valid amount");
 }
 
-// ---------------------------------------------------------------------------------------- asking for approval
+// --------------------------------------------------------------------------------------- asking for approval
 
 static void a_complete_application_is_frozen_for_approval(void **state)
 {
@@ -942,7 +942,7 @@ static void a_project_plans_one_to_three_years_without_a_gap(void **state)
         "content.budget has 4 years; this call allows 1 to 3");
 }
 
-// -------------------------------------------------------------------------------------- delivering and ending
+// ------------------------------------------------------------------------------------- delivering and ending
 
 static void a_signature_before_the_deadline_delivers_in_time(void **state)
 {

@@ -1,5 +1,6 @@
--- What intake remembers, and all it says to its database. Tables that begin with heard_ are fed by others' events, all
--- other tables by intake's own. No table refers to another stream's: the log keeps order only within a stream.
+-- What intake remembers, and all it says to its database. Tables that begin with heard_ are fed by others'
+-- events, all other tables by intake's own. No table refers to another stream's: the log keeps order only
+-- within a stream.
 
 -- schema: 1 organisations, calls, applications
 CREATE TABLE organisation (
@@ -50,7 +51,8 @@ CREATE TABLE heard_reservation (             -- of a parent's frame, by allocati
     amount_ore bigint NOT NULL CHECK (amount_ore > 0),
     PRIMARY KEY (extra_call_id, parent_call_id)
 );
-CREATE TABLE heard_decision (                -- by evaluation or allocation: the first one ends the right to withdraw
+-- By evaluation or allocation: the first one ends the right to withdraw.
+CREATE TABLE heard_decision (
     application_id text PRIMARY KEY,
     decision text NOT NULL CHECK (decision IN ('rejected', 'awarded', 'refused'))
 );
@@ -80,10 +82,15 @@ VALUES ($1, $2, $3, $4, $5)
 -- Calls.
 
 -- name: find_call
-SELECT id, definition, deadline_at_us, draft_expires_hours, late_filing, closed FROM call WHERE id = $1;
+SELECT id, definition, deadline_at_us, draft_expires_hours, late_filing, closed
+  FROM call
+ WHERE id = $1;
 
 -- name: load_call
-SELECT id, definition, deadline_at_us, draft_expires_hours, late_filing, closed FROM call WHERE id = $1 FOR UPDATE;
+SELECT id, definition, deadline_at_us, draft_expires_hours, late_filing, closed
+  FROM call
+ WHERE id = $1
+   FOR UPDATE;
 
 -- name: find_reservation
 SELECT amount_ore FROM heard_reservation WHERE extra_call_id = $1 AND parent_call_id = $2;
@@ -104,14 +111,14 @@ UPDATE call SET closed = true WHERE id = $1;
 -- Applications. An application is always loaded with what its call says now.
 
 -- name: find_application
-SELECT application.id, call_id, organisation_number, municipality_number, name, state, content_version, content,
-       content_sha256, requested_version, disregarded, deadline_at_us, draft_expires_hours, late_filing
+SELECT application.id, call_id, organisation_number, municipality_number, name, state, content_version,
+       content, content_sha256, requested_version, disregarded, deadline_at_us, draft_expires_hours, late_filing
   FROM application JOIN call ON call.id = application.call_id
  WHERE application.id = $1;
 
 -- name: load_application
-SELECT application.id, call_id, organisation_number, municipality_number, name, state, content_version, content,
-       content_sha256, requested_version, disregarded, deadline_at_us, draft_expires_hours, late_filing
+SELECT application.id, call_id, organisation_number, municipality_number, name, state, content_version,
+       content, content_sha256, requested_version, disregarded, deadline_at_us, draft_expires_hours, late_filing
   FROM application JOIN call ON call.id = application.call_id
  WHERE application.id = $1
    FOR UPDATE OF application;

@@ -1,5 +1,5 @@
-// store_test: intake's statements against a real PostgreSQL, its constraints, two at once, what the calendar makes
-// due, and apply = replay.
+// store_test: intake's statements against a real PostgreSQL, its constraints, two at once, what the calendar
+// makes due, and apply = replay.
 #include "check/check.h"
 
 #include "example.h"
