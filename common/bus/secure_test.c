@@ -224,7 +224,7 @@ static void every_limit_holds_on_a_bound_socket(void **state)
     assert_int_equal(LIMIT_HWM_MESSAGES, zsock_sndhwm(world->router));
     assert_in_range(zsock_maxmsgsize(world->router), LIMIT_FRAME_BYTES, LIMIT_FRAME_BYTES + 64);
     assert_int_equal(LIMIT_HANDSHAKE_MS, zsock_handshake_ivl(world->router));
-    assert_int_equal(LIMIT_HEARTBEAT_MS, zsock_heartbeat_ivl(world->router));
+    assert_int_equal(LIMIT_PING_MS, zsock_heartbeat_ivl(world->router));
     assert_int_equal(1, zsock_curve_server(world->router));
 }
 

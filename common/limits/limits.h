@@ -31,6 +31,7 @@
 
 // Times in milliseconds.
 #define LIMIT_HEARTBEAT_MS 1000          // between heartbeats
+#define LIMIT_PING_MS 5000               // between ZMTP's own pings, which find a connection that is dead under us
 #define LIMIT_SILENCE_MS 5000            // after which a peer is gone
 #define LIMIT_TIMEOUT_MS 10000           // a request's default patience
 #define LIMIT_TIMEOUT_MAX_MS 120000
