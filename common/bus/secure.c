@@ -275,6 +275,8 @@ void secure_destroy(secure_t **secure_p)
 {
     if (!*secure_p)
         return;
+    // Closing alone frees the name only when ZeroMQ's reaper gets to it, which may be after the next one wants it.
+    zsock_unbind((*secure_p)->zap, "%s", ZAP_ENDPOINT);
     zsock_destroy(&(*secure_p)->zap);
     free(*secure_p);
     *secure_p = NULL;
