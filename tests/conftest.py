@@ -1,4 +1,4 @@
-"""What journeys and faults share: a stack of real processes, an independent client, the play, and the checker."""
+"""What journeys and faults share: a stack of real processes, an independent client, the play, the checker."""
 
 import json
 import os
@@ -24,7 +24,8 @@ class House:
 
     def __init__(self, folder):
         self.stack = stack.Stack(folder, os.environ.get("BUILD", ROOT / "build"))
-        self.stack.extra_env = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS") if name in os.environ}
+        self.stack.extra_env = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS")
+                                if name in os.environ}
         cast = json.loads((play.DATA / "cases.json").read_text())
         self.stack.bank_rejects = [facts["account"] for facts in cast.values() if facts.get("bank_rejects")]
         self.client = None
@@ -32,7 +33,8 @@ class House:
 
     def up(self):
         self.stack.up(rehearsal=True, progress=lambda line: None)
-        self.client = client.Client(f"tcp://127.0.0.1:{self.stack.settings()['broker']}", self.stack.folder / "keys")
+        self.client = client.Client(f"tcp://127.0.0.1:{self.stack.settings()['broker']}",
+                                    self.stack.folder / "keys")
         self.stage = play.Stage(self.client, say=lambda line: None)
         return self
 
@@ -47,11 +49,11 @@ class House:
         return subprocess.run([self.stack.binary("console"), *words], env=self.stack.console_env(), text=True,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
-    # What everyone must see in the end, however it went on the way. The calendar stands still in the play, so times are
-    # part of it; only the order between services, and numbers that count deliveries, may differ.
+    # What everyone must see in the end, however it went on the way. The calendar stands still in the play, so
+    # times are part of it; only the order between services, and numbers that count deliveries, may differ.
 
     def end_state(self):
-        state = {}
+        state = {"log": checker.story(self.stack)}
         for call in (play.MAIN, play.EXTRA):
             found = self.stage.does(play.AUDITOR, "reporting.v1.GetCall", call_id=call)
             found.pop("position")
@@ -59,16 +61,18 @@ class House:
             state[call]["frame"] = self.stage.does(play.AUDITOR, "allocation.v1.GetFrame", call_id=call)
             state[call]["payments"] = sorted(
                 (one["payment_key"], one["state"], one["amount_ore"], one["end_to_end_id"], one["times_sent"])
-                for one in self.stage.does(play.PAYMENTS, "payment.v1.ListPayments", call_id=call)["payments"])
+                for one in self.stage.does(play.PAYMENTS, "payment.v1.ListPayments",
+                                           call_id=call)["payments"])
         for case in self.stage.cases.values():
             shown = self.stage.does(play.AUDITOR, "reporting.v1.GetCase", application_id=case.id)
-            shown["timeline"] = sorted((moment["type"], moment["at_us"], moment["actor"]["subject"], moment["summary"])
+            shown["timeline"] = sorted((moment["type"], moment["at_us"], moment["actor"]["subject"],
+                                        moment["summary"])
                                        for moment in shown["timeline"])
             state[case.key] = shown
         return state
 
     def prove(self):
-        """The independent checker finds nothing, the console verifies, and replay rebuilds the very same tables."""
+        """The independent checker finds nothing, the console verifies, and replay rebuilds the same tables."""
         faults = checker.check(self.stack, self.client.acks)
         assert faults == [], "\n".join(faults)
         for words in (["verify"], ["replay", "--into", "audit"], ["compare", "--with", "audit"]):

@@ -1,6 +1,6 @@
-"""The independent checker: reads what was acknowledged, the log, the services' tables and the bank's ledger, and says in
-sentences what does not fit. It shares no code with the services: the hash rule is written again from RFC 9162, the
-contract is read from proto/.
+"""The independent checker: reads what was acknowledged, the log, the services' tables and the bank's ledger, and
+says in sentences what does not fit. It shares no code with the services: the hash rule is written again from
+RFC 9162, the contract is read from proto/.
 """
 
 import hashlib
@@ -20,8 +20,10 @@ def check(stack, acks):
     connection.set_session(readonly=True, autocommit=True)
     try:
         events = read_log(connection)
-        return [*order(connection), *tree(connection, events), *streams(events), *acknowledged(connection, acks),
-                *nothing_left(connection), *frame(events), *paid_once(events), *bank(stack, events), *four_eyes(events),
+        return [*order(connection), *tree(connection, events), *streams(events),
+                *acknowledged(connection, acks),
+                *nothing_left(connection), *frame(events), *paid_once(events), *bank(stack, events),
+                *four_eyes(events),
                 *in_time(events), *sanitizers(stack)]
     finally:
         connection.close()
@@ -31,6 +33,23 @@ def rows(connection, statement, values=()):
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return cursor.fetchall()
+
+
+def story(stack):
+    """What the log tells, stream by stream: who did what, when by the calendar, and with what in it. Two runs of
+    one play tell the same, whatever happened on the way; only what the services made up by chance (ids of
+    events) and the order between streams may differ, and neither is in it."""
+    connection = psycopg2.connect(stack.cluster.url("postgres"))
+    connection.set_session(readonly=True, autocommit=True)
+    try:
+        told = {}
+        for event in read_log(connection):
+            one = event.envelope
+            told.setdefault(one.stream, []).append(
+                [one.type, one.time_us, one.actor.subject, one.subject, contract.as_dict(event.body)])
+        return told
+    finally:
+        connection.close()
 
 
 class Event:
@@ -44,7 +63,8 @@ class Event:
 
 def read_log(connection):
     return [Event(position, bytes(data))
-            for position, data in rows(connection, "SELECT position, bytes FROM eventlog.log ORDER BY position")]
+            for position,
+            data in rows(connection, "SELECT position, bytes FROM eventlog.log ORDER BY position")]
 
 
 # ---------------------------------------------------------------------------------------------- the log
@@ -68,7 +88,8 @@ def tree_root(leaves):
         return hashlib.sha256(b"").digest()
     level = list(leaves)
     while len(level) > 1:
-        pairs = [hashlib.sha256(b"\1" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)]
+        pairs = [hashlib.sha256(b"\1" + level[i] + level[i + 1]).digest()
+                 for i in range(0, len(level) - 1, 2)]
         level = pairs + ([level[-1]] if len(level) % 2 else [])
     return level[0]
 
@@ -80,7 +101,8 @@ def tree(connection, events):
         yield "a stored leaf hash is not the hash of the stored bytes"
     (position, root), = rows(connection, "SELECT position, root FROM eventlog.head")
     if position != len(events) or bytes(root) != tree_root(leaves):
-        yield f"the head says {position} and {bytes(root).hex()}, the log holds {len(events)} and {tree_root(leaves).hex()}"
+        yield (f"the head says {position} and {bytes(root).hex()}, "
+               f"the log holds {len(events)} and {tree_root(leaves).hex()}")
     for position, root in rows(connection, "SELECT position, root FROM eventlog.root ORDER BY position"):
         if bytes(root) != tree_root(leaves[:position]):
             yield f"the root recorded at position {position} is not the tree's"
@@ -91,7 +113,8 @@ def streams(events):
     for event in events:
         one = event.envelope
         if one.version != last.get(one.stream, 0) + 1:
-            yield f"position {event.position}: stream {one.stream} goes from version {last.get(one.stream, 0)} to {one.version}"
+            yield (f"position {event.position}: stream {one.stream} goes from version {last.get(one.stream, 0)} "
+                   f"to {one.version}")
         last[one.stream] = one.version
         if one.id in ids:
             yield f"position {event.position}: event {one.id} stands twice"
@@ -111,8 +134,10 @@ def acknowledged(connection, acks):
     for service in SERVICES:
         stored = dict(rows(connection, f"SELECT id::text, status FROM {service}.loop_answered"))
         for ack in acks:
-            if ack.service == service and ack.type.startswith(service) and stored.get(ack.id) != number[ack.status].number:
-                yield f"{ack.type} {ack.id} was answered {ack.status} and {service} remembers {stored.get(ack.id)}"
+            if ack.service != service or not ack.type.startswith(service):
+                continue
+            if stored.get(ack.id) != number[ack.status].number:
+                yield f"{ack.type} {ack.id} was answered {ack.status}; {service} remembers {stored.get(ack.id)}"
 
 
 def nothing_left(connection):
@@ -122,7 +147,8 @@ def nothing_left(connection):
             if count:
                 yield f"{service}.{table} holds {count} rows and should be empty at rest"
         stored = dict(rows(connection, f"SELECT id, version FROM {service}.loop_stream"))
-        logged = dict(rows(connection, "SELECT stream, max(version) FROM eventlog.log WHERE stream LIKE %s GROUP BY 1",
+        logged = dict(rows(connection,
+                           "SELECT stream, max(version) FROM eventlog.log WHERE stream LIKE %s GROUP BY 1",
                            (service + "/%",)))
         if stored != logged:
             yield f"{service} and the log do not agree on the versions of {service}'s streams"
@@ -145,12 +171,14 @@ def frame(events):
             used[body.call_id] = used.get(body.call_id, 0) + body.amount_ore
             if body.amount_ore > body.applied_ore:
                 yield f"position {event.position}: {body.application_id} is awarded more than it applied for"
-        elif event.type in ("allocation.v1.GrantLapsed", "allocation.v1.GrantDeclined", "allocation.v1.GrantRenounced"):
+        elif event.type in ("allocation.v1.GrantLapsed", "allocation.v1.GrantDeclined",
+                            "allocation.v1.GrantRenounced"):
             used[body.call_id] -= awards.pop(body.application_id)
         else:
             continue
         if used.get(body.call_id, 0) > frames[body.call_id]:
-            yield f"position {event.position}: {used[body.call_id]} øre of the frame {frames[body.call_id]} of {body.call_id}"
+            yield (f"position {event.position}: {used[body.call_id]} øre of the frame {frames[body.call_id]} "
+                   f"of {body.call_id}")
 
 
 def paid_once(events):
@@ -181,7 +209,8 @@ def bank(stack, events):
     confirmed = {event.body.end_to_end_id: event.body.amount_ore
                  for event in events if event.type == "payment.v1.PaymentConfirmed"}
     if confirmed != seen:
-        yield f"confirmed {sum(confirmed.values())} øre in {len(confirmed)} payments, booked {sum(seen.values())} in {len(seen)}"
+        yield (f"confirmed {sum(confirmed.values())} øre in {len(confirmed)} payments, "
+               f"booked {sum(seen.values())} in {len(seen)}")
 
 
 def four_eyes(events):
@@ -202,21 +231,24 @@ def four_eyes(events):
             prepared.setdefault(body.application_id, set()).add(body.recommended_by)
         if event.type == "evaluation.v1.EvaluationCompleted":
             prepared.setdefault(body.application_id, set()).update(body.readers)
-        if event.type == "allocation.v1.AwardDecided" and body.decided_by in prepared.get(body.application_id, ()):
-            yield f"position {event.position}: {body.decided_by} decides what the same person read or recommended"
+        if event.type == "allocation.v1.AwardDecided":
+            if body.decided_by in prepared.get(body.application_id, ()):
+                yield f"position {event.position}: {body.decided_by} decides what that person read or recommended"
         if event.type == "approval.v1.SignedOff" and body.sign_off_id.endswith(":report"):
             if len({signature.person for signature in body.signatures}) != 2:
                 yield f"position {event.position}: a report is not signed by two people"
 
 
 def in_time(events):
-    """In time or late follows from what is stored: the instant of the signature and the deadline it was held against."""
+    """In time or late follows from what is stored: when it was signed, and the deadline it was held against."""
     for event in events:
-        if event.type == "intake.v1.ApplicationSubmitted" and event.body.signed_at_us >= event.body.deadline_at_us:
+        body = event.body
+        if event.type == "intake.v1.ApplicationSubmitted" and body.signed_at_us >= body.deadline_at_us:
             yield f"position {event.position}: {event.body.application_id} was late and counts as in time"
         if event.type == "intake.v1.ApplicationSubmittedLate":
             sent = event.body.submission
-            if sent.signed_at_us < sent.deadline_at_us or event.body.late_us != sent.signed_at_us - sent.deadline_at_us:
+            late_us = sent.signed_at_us - sent.deadline_at_us
+            if late_us < 0 or late_us != body.late_us:
                 yield f"position {event.position}: {sent.application_id} was in time and counts as late"
 
 

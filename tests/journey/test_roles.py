@@ -28,7 +28,8 @@ def test_a_service_reads_no_other_schema(undisturbed, service):
 
 
 @pytest.mark.parametrize("statement", [
-    "UPDATE eventlog.log SET bytes = ''", "DELETE FROM eventlog.log", "TRUNCATE eventlog.log", "DELETE FROM eventlog.place",
+    "UPDATE eventlog.log SET bytes = ''", "DELETE FROM eventlog.log", "TRUNCATE eventlog.log",
+                                       "DELETE FROM eventlog.place",
     "UPDATE eventlog.root SET root = ''", "DELETE FROM eventlog.head", "DROP TABLE eventlog.log",
     "ALTER TABLE eventlog.log DISABLE TRIGGER ALL"])
 def test_the_log_is_only_added_to_by_its_own_service(undisturbed, statement):
@@ -36,7 +37,9 @@ def test_the_log_is_only_added_to_by_its_own_service(undisturbed, statement):
         attempt(undisturbed, "tildel_eventlog", statement)
 
 
-@pytest.mark.parametrize("statement", ["UPDATE eventlog.log SET bytes = ''", "DELETE FROM eventlog.log", "DELETE FROM eventlog.place"])
+@pytest.mark.parametrize("statement",
+                         ["UPDATE eventlog.log SET bytes = ''", "DELETE FROM eventlog.log",
+                          "DELETE FROM eventlog.place"])
 def test_the_log_is_not_changed_by_its_owner_either(undisturbed, statement):
     with pytest.raises(psycopg2.errors.RaiseException, match="only added to"):
         attempt(undisturbed, "tildel_owner", statement)

@@ -1,4 +1,4 @@
-"""An independent client, written from proto/bus_v1.proto alone: a DEALER socket with CURVE, two frames a message.
+"""An independent client, from proto/bus_v1.proto alone: a DEALER socket with CURVE, two frames a message.
 
 It shares no code with the services or the console. What it was answered, it remembers, for the checker.
 """
@@ -29,7 +29,7 @@ class Answer:
 
 
 class Ack:
-    """A command that was answered for good. The checker looks for each of them in what the services have stored."""
+    """A command that was answered for good. The checker looks for each in what the services have stored."""
 
     def __init__(self, id, service, type, status):
         self.id, self.service, self.type, self.status = id, service, type, status
@@ -59,7 +59,7 @@ def service_of(type):
 
 
 class Client:
-    """ask() sends a command or query and waits for its answer, asking again under the same id while there is none."""
+    """ask() sends a command or query and waits for its answer, asking again under the same id till then."""
 
     def __init__(self, broker, keys, name="rehearsal", patience_s=60, pair=None, server_key=None):
         contract.load()
@@ -71,7 +71,7 @@ class Client:
         self.twice = False       # send every request a second time and expect the same answer
         self.before = None       # called before each request: where a test of faults does its mischief
         self.acks = []
-        self.names = {}          # ids made from what is asked, so that two runs of one story use the same ones
+        self.names = {}          # how often the same was asked: ids are made from it
         self.socket = None
         self.connect()
 
@@ -110,7 +110,7 @@ class Client:
                                                              "actor": actor(who), "timeout_ms": timeout_ms}})
 
     def reply(self, id, end):
-        """The next reply to this id before the end; None when there is none. Answers to earlier ids are of no interest."""
+        """The next reply to this id before the end, or None. Answers to earlier ids are of no interest."""
         while True:
             packet, body = self.receive(end - time.monotonic())
             if packet is None:

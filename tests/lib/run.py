@@ -1,4 +1,4 @@
-"""tests/run: builds with sanitizers, starts a PostgreSQL of its own, runs every test, stops everything, counts."""
+"""tests/run: builds with sanitizers, starts a PostgreSQL, runs every test, stops everything, counts."""
 
 import argparse
 import os
@@ -27,10 +27,13 @@ def say(line):
 
 def parse():
     parser = argparse.ArgumentParser(prog="tests/run", allow_abbrev=False, description=(
-        "Build with AddressSanitizer and UBSan, start a private PostgreSQL, run the tests of rules, stores and modules, "
-        "then the journeys and faults through real processes; stop everything. Closes with 'N passed, N failed'."))
-    parser.add_argument("--quick", action="store_true", help="without the journeys and faults through real processes")
-    parser.add_argument("words", nargs="*", help="only journeys and faults whose names contain these words (pytest -k)")
+        "Build with AddressSanitizer and UBSan, start a private PostgreSQL, run the tests of rules, stores and "
+        "modules, then the journeys and faults through real processes; stop everything. Closes with 'N passed, "
+        "N failed'."))
+    parser.add_argument("--quick", action="store_true",
+                        help="without the journeys and faults through real processes")
+    parser.add_argument("words", nargs="*",
+                        help="only journeys and faults whose names contain these words (pytest -k)")
     parser.epilog = "exit codes: 0 all passed, 1 something failed or could not be run, 2 wrong usage"
     return parser.parse_args()
 
@@ -84,11 +87,25 @@ def journeys(words):
     report = FOLDER / "journeys.xml"
     report.unlink(missing_ok=True)
     choice = ["-k", " or ".join(words)] if words else []
-    folders = [str(path) for path in (TESTS / name for name in ["contract", "journey", "fault"]) if path.is_dir()]
+    folders = [str(path) for path in (TESTS / name for name in ["contract", "journey", "fault"])
+               if path.is_dir()]
     env = {**os.environ, **SANITIZERS, "BUILD": str(BUILD), "PYTHONDONTWRITEBYTECODE": "1"}
+    shutil.rmtree(FOLDER / "stacks", ignore_errors=True)
     subprocess.run([sys.executable, "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider",
-                    f"--junitxml={report}", *choice, *folders], env=env, cwd=TESTS, stdin=subprocess.DEVNULL)
+                    f"--basetemp={FOLDER / 'stacks'}", f"--junitxml={report}", *choice, *folders],
+                   env=env, cwd=TESTS, stdin=subprocess.DEVNULL)
+    sweep()
     return counted(report)
+
+
+def sweep():
+    """A test stops its stack itself; what is left of a run that crashed is stopped here."""
+    for settings in (FOLDER / "stacks").glob("**/settings.json"):
+        left = stack.Stack(settings.parent, BUILD)
+        if left.running():
+            say(f"stopping what a crashed test left in {left.folder}")
+            left.down(progress=say)
+        left.remove()
 
 
 def main():
@@ -104,7 +121,8 @@ def main():
     if not words.quick:
         results.append(journeys(words.words))
     passed, failed, skipped = (sum(column) for column in zip(*results))
-    say(f"took {time.monotonic() - began:.0f} seconds" + (f"; {skipped} could not be run here" if skipped else ""))
+    say(f"took {time.monotonic() - began:.0f} seconds" + (f"; {skipped} could not be run here" if skipped
+                                                          else ""))
     say(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 
