@@ -1,11 +1,15 @@
 // loop: what the files of this folder share. Not for services: they see service.h.
 //
-//   run.c       the process: its options, and the turn that everything happens in   dispatch.c  from a type
-// to its row, from a row to what was decided, from that to numbered and applied events   inbox.c     what has
-// arrived becomes one transaction, and then answers   outbox.c    committed events on their way to the event
-// log   ask.c       requests to others, until they are answered   follow.c    the event log, heard in order;
-// park.c what could not be heard   timers.c    what the calendar has made due   operate.c   service.v1:
-// status, incidents, redrive   replay.c, health.c, describe.c   the other things a service's program can do
+//   run.c                            the process: its options, and the turn that everything happens in
+//   dispatch.c                       from a type to its row, from a row to what was decided, from that to numbered
+//                                    and applied events
+//   inbox.c                          what has arrived becomes one transaction, and then answers
+//   outbox.c                         committed events on their way to the event log
+//   ask.c                            requests to others, until they are answered
+//   follow.c, park.c                 the event log, heard in order; what could not be heard
+//   timers.c                         what the calendar has made due
+//   operate.c                        service.v1: status, incidents, redrive
+//   replay.c, health.c, describe.c   the other things a service's program can do
 #pragma once
 
 #include "bus/bus.h"
