@@ -150,33 +150,84 @@ static void print_json(const struct overview *at, json_t *peers, json_t *head)
     json_decref(output);
 }
 
-static void print_service(const struct overview *at, table_t *table, size_t index)
+// The number as a cell; in a status every figure is one.
+static const char *cell(const struct overview *at, uint64_t number)
 {
-    arena_t *arena = at->console->arena;
-    const char *name = at->services[index].name;
-    const Status *status = at->services[index].status;
-    const char *up = arena_printf(arena, "%u", workers_of(at->peers, name));
+    return arena_printf(at->console->arena, "%llu", (unsigned long long)number);
+}
 
-    if (status == NULL) {
-        table_row(table, (const char *[]){name, up, "-", "-", "-", "-", "-", "-"});
-        return;
-    }
+static const Bus__V1__Peers__Queue *queue_of(const struct overview *at, const char *service)
+{
+    static const Bus__V1__Peers__Queue none = BUS__V1__PEERS__QUEUE__INIT;
+
+    for (size_t i = 0; i < at->peers->n_queues; i++)
+        if (strcmp(at->peers->queues[i]->service, service) == 0)
+            return at->peers->queues[i];
+    return &none;
+}
+
+// status NULL: it tells nothing of itself, or did not answer.
+static void print_service(const struct overview *at, table_t *table, const char *name, const Status *status)
+{
+    const Bus__V1__Peers__Queue *queue = queue_of(at, name);
+    const char *up = cell(at, workers_of(at->peers, name)), *waiting = cell(at, queue->waiting),
+               *waited = cell(at, queue->oldest_ms), *full = cell(at, queue->refused_full);
+
+    if (status == NULL)
+        table_row(table, (const char *[]){name, up, waiting, waited, full, "-", "-", "-", "-", "-", "-"});
+    else
+        table_row(table, (const char *[]){name, up, waiting, waited, full, cell(at, status->position),
+                                          cell(at, status->lag), cell(at, status->unsent),
+                                          cell(at, status->oldest_unsent_ms), cell(at, status->asked),
+                                          cell(at, status->n_incidents)});
+}
+
+static void print_services(const struct overview *at)
+{
+    static const struct column columns[] = {{"service", false},  {"up", true},        {"waiting", true},
+                                            {"waited ms", true}, {"full", true},      {"heard", true},
+                                            {"lag", true},       {"unsent", true},    {"oldest ms", true},
+                                            {"asked", true},     {"incidents", true}, {NULL, false}};
+    table_t *table = table_new(at->console->arena, columns);
+
+    print_service(at, table, "eventlog", NULL);
+    for (size_t i = 0; i < at->count; i++)
+        print_service(at, table, at->services[i].name, at->services[i].status);
+    print_service(at, table, "finance", NULL);
+    table_print(table, stdout);
+}
+
+static void print_instance(const struct overview *at, table_t *table, const char *service,
+                           const Service__V1__Status__Instance *instance)
+{
+    const char *gone = instance->reported_ms_ago > GONE_MS ? "gone" : "yes";
+
     table_row(table,
-              (const char *[]){name, up, arena_printf(arena, "%llu", (unsigned long long)status->position),
-                               arena_printf(arena, "%llu", (unsigned long long)status->lag),
-                               arena_printf(arena, "%u", status->unsent),
-                               arena_printf(arena, "%llu", (unsigned long long)status->oldest_unsent_ms),
-                               arena_printf(arena, "%u", status->asked),
-                               arena_printf(arena, "%zu", status->n_incidents)});
+              (const char *[]){service, instance->name, instance->leads ? "yes" : "",
+                               instance->broker_alive ? gone : "no", instance->feed_alive ? gone : "no",
+                               cell(at, instance->uptime_ms / 1000), cell(at, instance->commands),
+                               cell(at, instance->queries), cell(at, instance->reported_ms_ago)});
+}
+
+static void print_instances(const struct overview *at)
+{
+    static const struct column columns[] = {
+        {"service", false}, {"instance", false}, {"leads", false},  {"broker", false},     {"feed", false},
+        {"up s", true},     {"commands", true},  {"queries", true}, {"told ms ago", true}, {NULL, false}};
+    table_t *table = table_new(at->console->arena, columns);
+
+    for (size_t i = 0; i < at->count; i++) {
+        const Status *status = at->services[i].status;
+        for (size_t k = 0; status != NULL && k < status->n_instances; k++)
+            print_instance(at, table, at->services[i].name, status->instances[k]);
+    }
+    putchar('\n');
+    table_print(table, stdout);
 }
 
 static void print_tables(const struct overview *at)
 {
-    static const struct column columns[] = {{"service", false}, {"up", true},        {"heard", true},
-                                            {"lag", true},      {"unsent", true},    {"oldest ms", true},
-                                            {"asked", true},    {"incidents", true}, {NULL, false}};
     arena_t *arena = at->console->arena;
-    table_t *table = table_new(arena, columns);
 
     printf("%s, calendar %s\n", at->peers->rehearsal ? "REHEARSAL" : "real stack",
            moment_text(arena, at->peers->calendar_at_us));
@@ -185,20 +236,8 @@ static void print_tables(const struct overview *at)
                (unsigned long long)at->head->position, hex(arena, at->head->root.data, at->head->root.len),
                (unsigned long long)at->head->epoch);
     printf("broker: %llu packets dropped\n\n", (unsigned long long)at->peers->dropped);
-    table_row(table,
-              (const char *[]){"eventlog", arena_printf(arena, "%u", workers_of(at->peers, "eventlog")), "-",
-                               "-", "-", "-", "-", "-"});
-    for (size_t i = 0; i < at->count; i++)
-        print_service(at, table, i);
-    table_row(table, (const char *[]){"finance", arena_printf(arena, "%u", workers_of(at->peers, "finance")),
-                                      "-", "-", "-", "-", "-", "-"});
-    table_print(table, stdout);
-    for (size_t i = 0; i < at->peers->n_queues; i++) {
-        const Bus__V1__Peers__Queue *queue = at->peers->queues[i];
-        if (queue->waiting > 0 || queue->refused_full > 0)
-            printf("queue of %s: %u waiting, the oldest for %u ms; %llu refused because it was full\n",
-                   queue->service, queue->waiting, queue->oldest_ms, (unsigned long long)queue->refused_full);
-    }
+    print_services(at);
+    print_instances(at);
 }
 
 static int run_status(struct console *console)
