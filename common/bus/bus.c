@@ -508,6 +508,11 @@ bool bus_feed_alive(const bus_t *bus)
     return !bus->config.feed || heard_lately(bus->feed_heard_ms);
 }
 
+uint64_t bus_dropped(const bus_t *bus)
+{
+    return bus->dropped;
+}
+
 bool bus_rehearsal(const bus_t *bus)
 {
     return bus->rehearsal;
@@ -552,24 +557,4 @@ bool bus_call(bus_t *bus, arena_t *arena, const char *service, const char *id, c
         ask_ms = clock_stopwatch_ms() + LIMIT_RETRY_MS + incoming.reply->retry_after_ms;
     }
     return false;
-}
-
-int bus_health(const char *name, const char *service, const ProtobufCMessageDescriptor *question)
-{
-    struct bus_config config = bus_config_from_env(name);
-    arena_t *arena = arena_new(LIMIT_ARENA_BYTES);
-    struct incoming incoming;
-
-    config.serves = NULL;
-    config.feed = NULL;
-    bus_t *bus = bus_connect(&config);
-    bool well = bus_call(bus, arena, service, uuid_new(arena, clock_real_us()), question->name, NULL, 3000,
-                         NULL, 0, &incoming) &&
-                incoming.reply->status == BUS__V1__REPLY__STATUS__OK;
-    if (!well)
-        log_warn("not healthy: no good answer over the bus", "asked", service, "question", question->name,
-                 NULL);
-    bus_destroy(&bus);
-    arena_destroy(&arena);
-    return well ? 0 : 3;
 }

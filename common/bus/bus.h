@@ -75,6 +75,7 @@ void bus_drain(bus_t *bus);
 // Have we heard from the broker (and, where followed, the feed) within LIMIT_SILENCE_MS?
 bool bus_broker_alive(const bus_t *bus);
 bool bus_feed_alive(const bus_t *bus);
+uint64_t bus_dropped(const bus_t *bus);  // messages that were not canonical, or of no kind we know
 bool bus_rehearsal(const bus_t *bus);  // the broker said this stack is a rehearsal
 
 // Wait for exactly one answer, for clients that serve nothing and do one thing at a time: asks, asks again
@@ -84,8 +85,3 @@ bool bus_rehearsal(const bus_t *bus);  // the broker said this stack is a rehear
 bool bus_call(bus_t *bus, arena_t *arena, const char *service, const char *id, const char *type,
               const actor_t *actor, uint32_t timeout_ms, const uint8_t *body, size_t body_size,
               struct incoming *ret);
-
-// For --health: ask one question without a body as this process, over the bus it lives on, and wait at most
-// three seconds. The exit code: 0 when it was answered OK, 3 (and a warning) when not. serves nothing,
-// follows nothing.
-int bus_health(const char *name, const char *service, const ProtobufCMessageDescriptor *question);

@@ -12,6 +12,7 @@ struct db {
     char *application_name;
     const struct sql *const *const *statements;
     char sqlstate[6];
+    uint64_t errors[DB_ERROR_CLASSES];
     bool warned;  // the server warned since this was last cleared
 };
 

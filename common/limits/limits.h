@@ -28,6 +28,12 @@
 #define LIMIT_HWM_MESSAGES 1000          // ZMQ_SNDHWM and ZMQ_RCVHWM
 #define LIMIT_DEPTH 16                   // nesting of messages; no message type is recursive
 #define LIMIT_TRIES 5                    // tries of one message before it is an incident
+// A service that is this far behind the log and does not gain on it is not ready. A thousand applications at the
+// deadline are some thousand events: a peak stays below. A peak above it is caught up with, and while it is the
+// service is ready. What stands still or grows beyond is a fault.
+#define LIMIT_LAG_EVENTS 10000
+#define LIMIT_SCRAPE_CONNECTIONS 32      // to a process's endpoint of metrics, and half of that from one address
+#define LIMIT_SCRAPE_BYTES 4096          // a request's line and headers there
 
 // Times in milliseconds.
 #define LIMIT_HEARTBEAT_MS 1000          // between heartbeats
@@ -40,5 +46,8 @@
 #define LIMIT_LINGER_MS 1000
 #define LIMIT_RESEND_MS 2000             // unacknowledged own requests and outbox rows are sent again after this
 #define LIMIT_CONNECT_MS 3000            // connecting to PostgreSQL
+#define LIMIT_TURN_MS 15000              // a loop that has not turned for so long is not live
+#define LIMIT_SCRAPE_MS 5000             // a silent connection to a process's endpoint of metrics is closed after this
+#define LIMIT_HEALTH_MS 3000             // --health waits so long
 
 #endif

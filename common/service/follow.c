@@ -554,6 +554,16 @@ int follow_turn(struct loop *loop)
     return LIMIT_HEARTBEAT_MS;
 }
 
+uint64_t follow_position(const struct loop *loop, uint64_t stored)
+{
+    return loop->follow && loop_leads(loop) && loop->follow->loaded ? loop->follow->position : stored;
+}
+
+bool follow_halted(const struct loop *loop)
+{
+    return loop->follow && loop_leads(loop) && loop->follow->halted;
+}
+
 void follow_redrive(struct loop *loop)
 {
     park_redrive(loop, loop->follow ? loop->follow->held : NULL);

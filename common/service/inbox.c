@@ -44,6 +44,7 @@ static void give(struct loop *loop, const struct work *work)
 {
     assert(work->status != BUS__V1__REPLY__STATUS__UNSPECIFIED);
     log_work(work);
+    figures_message(loop->figures, work);
     if (work->timer)
         return;
     // A stored answer has only the name of its type, and the bus needs no more.
@@ -270,6 +271,7 @@ static status_t attempt(struct loop *loop, struct work works[], int count, int *
     if (status == OK)
         status = db_commit(&message);
     if (status == OK) {
+        figures_batch(loop->figures, *ret_count);
         outbox_sent(loop, &harvest);
         return OK;
     }

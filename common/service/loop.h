@@ -9,12 +9,14 @@
 //   follow.c, park.c                 the event log, heard in order; what could not be heard
 //   timers.c                         what the calendar has made due
 //   operate.c                        service.v1: status, incidents, redrive
-//   replay.c, health.c, describe.c   the other things a service's program can do
+//   figures.c   what it counts, and how it is doing
+//   replay.c, describe.c   the other things a service's program can do
 #pragma once
 
 #include "bus/bus.h"
 #include "eventlog_v1.pb-c.h"
 #include "limits/limits.h"
+#include "metrics/vitals.h"
 #include "service/service.h"
 
 #include <string.h>
@@ -68,6 +70,7 @@ struct work {
 struct relay;
 struct follow;
 struct timers;
+struct figures;
 
 // The process's loop.
 struct loop {
@@ -82,11 +85,15 @@ struct loop {
     struct relay *relay;
     struct follow *follow;  // NULL for services that hear nothing
     struct timers *timers;
+    vitals_t *vitals;
+    struct figures *figures;
     int64_t started_ms;
     int64_t ticked_ms;
     int64_t reported_ms;
     int64_t down_until_ms;  // the database is away: not tried before this
     int down_tries;
+    int64_t answered_ms;  // the database answered a statement then; 0: never
+    char away[256];       // why it could not be reached last
     int64_t asked_ms;         // requests to others were looked for then; 0: look now
     int64_t leading_backend;  // the server process in which we hold the lease; 0: we do not
     uint64_t head;            // the last position of the log that we know of
@@ -205,6 +212,11 @@ status_t park_open(struct message *message, const char *id, int kind, const char
 // What operators let go on is tried again (the leader). held is NULL for services that hear nothing.
 void park_redrive(struct loop *loop, struct held *held);
 
+// How far this process has heard: what the leader has in hand, else stored (the cursor in the database).
+uint64_t follow_position(const struct loop *loop, uint64_t stored);
+// Does it hear nothing because the log is another, shorter or rewritten?
+bool follow_halted(const struct loop *loop);
+
 // ---- timers.c
 
 struct timers *timers_new(void);
@@ -222,9 +234,19 @@ extern const struct query_row operate_queries[];
 // Write how this instance is doing.
 void operate_report(struct loop *loop);
 
-// ---- health.c, replay.c, describe.c
+// ---- figures.c
+
+struct figures *figures_new(const struct service *service, vitals_t *vitals);
+void figures_destroy(struct figures **figures_p);
+void figures_message(struct figures *figures, const struct work *work);  // one was settled
+void figures_batch(struct figures *figures, int commands);               // so many were committed together
+// Once a second: figures, and whether the process is ready.
+void figures_turn(struct loop *loop);
+// Called while the database is waited for at the start.
+void figures_waiting(struct loop *loop);
+
+// ---- replay.c, describe.c
 
 const char *instance_name(void);  // INSTANCE, else the host's name
-int health_main(const struct service *service);
 int replay_main(const struct service *service, const char *into, const char *until);
 int describe_main(const struct service *service);

@@ -87,7 +87,9 @@ static struct loop *loop_new(const struct service *service)
                           .relay = relay_new(),
                           .follow = follow_new(service),
                           .timers = timers_new(),
+                          .vitals = vitals_start(service->name, service->rule_set),
                           .started_ms = clock_stopwatch_ms()};
+    loop->figures = figures_new(service, loop->vitals);
     return loop;
 }
 
@@ -95,6 +97,8 @@ static void loop_destroy(struct loop **loop_p)
 {
     struct loop *loop = *loop_p;
     bus_destroy(&loop->bus);
+    vitals_destroy(&loop->vitals);
+    figures_destroy(&loop->figures);
     db_destroy(&loop->db);
     timers_destroy(&loop->timers);
     follow_destroy(&loop->follow);
@@ -127,6 +131,7 @@ bool loop_connected(struct loop *loop)
                   message.reason, NULL);
         exit(1);
     }
+    snprintf(loop->away, sizeof loop->away, "%s", message.reason);
     if (loop->down_tries == 0)
         log_warn("the database is away", "reason", message.reason, NULL);
     loop->leading_backend = 0;
@@ -160,6 +165,7 @@ static void lease(struct loop *loop)
         loop->leading_backend = 0;
         return;
     }
+    loop->answered_ms = clock_stopwatch_ms();
     int64_t leading = row_int(&rows, 0, 1) ? row_int(&rows, 0, 0) : 0;
     bool taken = leading != 0 && leading != loop->leading_backend;
     loop->leading_backend = leading;
@@ -251,6 +257,7 @@ static void turn(struct loop *loop)
     int wait_ms = TICK_MS;
 
     tick(loop);
+    figures_turn(loop);
     wait_ms = least(wait_ms, relay_turn(loop));
     if (!loop->stopping) {
         wait_ms = least(wait_ms, follow_turn(loop));
@@ -276,6 +283,7 @@ static void turn(struct loop *loop)
 static void wait_for_database(struct loop *loop)
 {
     while (!loop_connected(loop)) {
+        figures_waiting(loop);
         arena_reset(loop->turn);
         nanosleep(&(struct timespec){.tv_nsec = DOWN_MS * 1000000}, NULL);
     }
@@ -344,7 +352,7 @@ static int help(const struct service *service, FILE *to, int code)
     fprintf(to,
             "usage: tildel-%s                        serve until SIGTERM\n"
             "       tildel-%s --migrate              bring the schema up to date as its owner\n"
-            "       tildel-%s --health               exit 0 when this instance is well, 3 when it is not\n"
+            "       tildel-%s --health [live|ready]  ask the one at METRICS_BIND; exit 0: it is, 3: not\n"
             "       tildel-%s --replay INTO [UNTIL]  rebuild the tables from the log into schema INTO, up to "
             "the\n"
             "                                        position or instant (ISO 8601) UNTIL\n"
@@ -358,6 +366,7 @@ static int help(const struct service *service, FILE *to, int code)
             "  BUS_NAME                           name of the key; the service's name\n"
             "  INSTANCE                           name of this process; the host's name\n"
             "  REHEARSAL                          set: this process belongs to a rehearsal\n"
+            "  METRICS_BIND                       address:port of /metrics, /live and /ready; not set: none\n"
             "\n"
             "exit codes: 0 well, 1 a fault told in one sentence, 2 wrong usage, 3 unhealthy\n",
             service->name, service->name, service->name, service->name, service->name);
@@ -373,8 +382,8 @@ int service_main(const struct service *service, int argc, char **argv)
         return serve(service);
     if (strcmp(option, "--migrate") == 0 && argc == 2)
         return migrate(service);
-    if (strcmp(option, "--health") == 0 && argc == 2)
-        return health_main(service);
+    if (strcmp(option, "--health") == 0)
+        return health_main(argc - 2, argv + 2);
     if (strcmp(option, "--replay") == 0 && (argc == 3 || argc == 4))
         return replay_main(service, argv[2], argc == 4 ? argv[3] : NULL);
     if (strcmp(option, "--describe") == 0 && argc == 2)

@@ -102,7 +102,7 @@ struct service {
 // Run the service: reads the environment, serves until SIGTERM, drains, returns the exit code. Command line:
 //   (none)            serve
 //   --migrate         bring the schema up to date as the owner (MIGRATE_URL), then exit
-//   --health          exit 0 when a running instance answers and its database, broker and feed are well
+//   --health [live|ready]   ask the process at METRICS_BIND (metrics/vitals.h); without a word: ready
 //   --replay INTO [UNTIL]   rebuild the tables from the log into schema INTO (made by this), up to position UNTIL,
 //                     or as they were at the instant UNTIL (ISO 8601): what the log had stored by then
 //   --describe        print the tables of rows as JSON (for tests and docs)
@@ -110,7 +110,7 @@ struct service {
 // Environment: DATABASE_URL or DATABASE_URL_FILE (its own role), MIGRATE_URL or MIGRATE_URL_FILE (the owner;
 // --migrate and --replay), DATABASE_ROLE (the role that --migrate grants the tables to; the service's name),
 // BUS_* (bus.h), REHEARSAL (set: this process belongs to a rehearsal), INSTANCE (this process's name; the
-// host's name). Exit codes: 0 well, 1 a fault told in one sentence, 2 wrong usage, 3 unhealthy.
+// host's name), METRICS_BIND (where it tells how it is). Exit codes: 0 well, 1 a fault told in one sentence, 2 wrong usage, 3 unhealthy.
 int service_main(const struct service *service, int argc, char **argv);
 
 // The pieces of the loop that tests use: run one command, or one heard event, through its table, inside the

@@ -345,7 +345,9 @@ static int setup(void **state)
                           .hand = arena_new(LIMIT_ARENA_BYTES),
                           .relay = relay_new(),
                           .follow = follow_new(&trial),
-                          .timers = timers_new()};
+                          .timers = timers_new(),
+                          .vitals = vitals_start("trial", "1")};
+    loop->figures = figures_new(&trial, loop->vitals);
     assert_true(loop_connected(loop));
     reply_count = ask_count = cuts = 0;
     mended = false;
@@ -359,6 +361,8 @@ static int teardown(void **state)
     struct loop *loop = *state;
 
     drop_schema(&loop->db);
+    vitals_destroy(&loop->vitals);
+    figures_destroy(&loop->figures);
     timers_destroy(&loop->timers);
     follow_destroy(&loop->follow);
     relay_destroy(&loop->relay);

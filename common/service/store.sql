@@ -230,11 +230,6 @@ VALUES ($1, $2, $3, $4::boolean, $5::boolean, $6::boolean, $7::boolean, $8::bigi
        commands = excluded.commands, queries = excluded.queries, batches = excluded.batches,
        head = excluded.head, uptime_ms = excluded.uptime_ms, reported_at = excluded.reported_at;
 
--- name: loop_find_instance
-SELECT broker_alive, feed_alive, (extract(epoch FROM clock_timestamp() - reported_at) * 1000)::bigint
-  FROM loop_instance
- WHERE name = $1;
-
 -- name: loop_leave
 DELETE FROM loop_instance WHERE name = $1;
 
@@ -251,7 +246,8 @@ SELECT (SELECT count(*) FROM loop_outbox),
        (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(made_at)) * 1000, 0)::bigint FROM loop_outbox),
        (SELECT count(*) FROM loop_asked),
        (SELECT count(*) FROM loop_parked),
-       (SELECT position FROM loop_cursor);
+       (SELECT position FROM loop_cursor),
+       (SELECT count(*) FROM loop_incident);
 
 -- name: loop_schema_exists
 SELECT count(*) FROM pg_namespace WHERE nspname = $1;

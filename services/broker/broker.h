@@ -51,9 +51,16 @@ enum drop {
     DROPS,
 };
 
+// How requests were answered.
+#define TALLY_STATUSES (BUS__V1__REPLY__STATUS__POISON + 1)
+struct tally {
+    uint64_t by_status[TALLY_STATUSES];
+};
+
 // A service name and who waits for it.
 struct office {
     char *name;
+    struct tally answers;
     zlistx_t *waiting;       // tasks, the one to hand out next first
     zlistx_t *free;          // workers with credit, the least recently used first
     uint64_t refused_full;
@@ -121,6 +128,8 @@ struct broker {
     zhashx_t *senders;       // by key
     zhashx_t *tasks;         // by ticket
     zlistx_t *wheel[WHEEL_SLOTS];  // tasks by deadline
+    struct tally own_answers;      // to what the broker itself was asked
+    struct tally other_answers;    // to requests for a name that nobody serves
     int64_t wheel_slot;      // the next to look at, counted from the stopwatch's zero
     struct {
         uint64_t counts[DROPS];
@@ -147,6 +156,7 @@ void broker_destroy(struct broker **broker_p);
 // Count a packet that goes nowhere; at most one line a second in the log tells of it.
 void broker_drop(struct broker *broker, enum drop why, const char *key_name, const char *what);
 uint64_t broker_dropped(const struct broker *broker);
+const char *drop_name(enum drop why);
 
 // Pack and send. An undelivered packet is the caller's to count.
 bool packet_send(struct broker *broker, peer_t peer, const Bus__V1__Packet *packet, zframe_t *body);
@@ -155,6 +165,9 @@ void disconnect_send(struct broker *broker, peer_t peer, const char *reason);
 // Answer a client. type NULL: no body. retry_after_ms only where coming back makes sense.
 void reply_send(struct broker *broker, peer_t client, const char *id, Bus__V1__Reply__Status status,
                 const char *reason, uint32_t retry_after_ms);
+
+// Count an answer; a status of no meaning is not counted.
+void tally_add(struct tally *tally, Bus__V1__Reply__Status status);
 
 struct office *office_find(struct broker *broker, const char *name);
 struct office *office_make(struct broker *broker, const char *name);

@@ -1,7 +1,7 @@
 // tildel-broker: joins the broker's core to ZeroMQ, the environment and signals.
 #include "broker.h"
+#include "figures.h"
 
-#include "bus/bus.h"
 #include "bus/end.h"
 #include "bus/secure.h"
 #include "clock/clock.h"
@@ -24,9 +24,10 @@ static const char help[] =
     "  BROKER_BIND   where to listen, for example tcp://127.0.0.1:5555\n"
     "  BUS_KEYS      folder with registry.zpl and broker.secret.zpl (see tildel-keys)\n"
     "  REHEARSAL     file that keeps a rehearsal's calendar; unset or empty: a real stack\n"
+    "  METRICS_BIND  address:port of /metrics, /live and /ready; unset: none\n"
     "\n"
-    "  --health      ask the broker at BUS_BROKER who is connected\n"
-    "  --help        this text\n"
+    "  --health [live|ready]  ask the broker at METRICS_BIND; without a word: ready\n"
+    "  --help                 this text\n"
     "\n"
     "It stops within a second after SIGTERM or SIGINT. Log lines are JSON on standard error.\n"
     "Exit codes: 0 stopped as asked; 1 a fault, told in one sentence; 2 wrong usage; 3 unhealthy.\n";
@@ -126,22 +127,35 @@ static int stop_fd_open(void)
     return stop_fd;
 }
 
-static void serve(struct broker *broker, zsock_t *router, secure_t *secure, int stop_fd)
+// It needs no other process: it is ready when it listens.
+static void show(struct broker *broker, struct broker_figures *figures, vitals_t *vitals)
 {
+    if (!vitals_due(vitals))
+        return;
+    broker_figures_show(figures, broker);
+    vitals_publish(vitals);
+}
+
+static void serve(struct broker *broker, zsock_t *router, secure_t *secure, int stop_fd, vitals_t *vitals)
+{
+    struct broker_figures *figures = broker_figures_new(vitals);
+
     for (;;) {
         zmq_pollitem_t items[] = {
             {zsock_resolve(router), 0, ZMQ_POLLIN, 0},
             {zsock_resolve(secure_socket(secure)), 0, ZMQ_POLLIN, 0},
             {NULL, stop_fd, ZMQ_POLLIN, 0},
         };
+        show(broker, figures, vitals);
         zmq_poll(items, 3, broker_turn(broker, clock_stopwatch_ms()));
         if (items[2].revents & ZMQ_POLLIN)
-            return;
+            break;
         if (registry_refresh(broker->registry))
             broker_registry_changed(broker);
         secure_turn(secure);
         router_drain(broker, router);
     }
+    broker_figures_destroy(&figures);
 }
 
 // ------------------------------------------------------------------ start
@@ -170,6 +184,7 @@ static int run(void)
     struct key_pair own = secure_own_key(keys, KEY_NAME, registry);
 
     int stop_fd = stop_fd_open();
+    vitals_t *vitals = vitals_start(KEY_NAME, "");
     secure_t *secure = secure_start(registry, may_connect);
     zsock_t *router = secure_bind(secure, ZMQ_ROUTER, bind, own.secret_key);
     secure_self_test(secure, bind, own.public_key);
@@ -177,10 +192,11 @@ static int run(void)
     struct broker *broker = broker_new(registry, &calendar, outlet, clock_stopwatch_ms());
 
     log_info("the broker listens", "endpoint", bind, "rehearsal", calendar.path ? calendar.path : "no", NULL);
-    serve(broker, router, secure, stop_fd);
+    serve(broker, router, secure, stop_fd, vitals);
     log_info("the broker stops", NULL);
     broker_stop(broker);
     zsock_set_linger(router, LIMIT_LINGER_MS / 2);
+    vitals_destroy(&vitals);
     broker_destroy(&broker);
     zsock_destroy(&router);
     secure_destroy(&secure);
@@ -194,8 +210,8 @@ int main(int argc, char **argv)
     log_start("broker");
     if (argc == 1)
         return run();
-    if (argc == 2 && streq(argv[1], "--health"))
-        return bus_health(KEY_NAME, KEY_NAME, &bus__v1__get_peers__descriptor);
+    if (argc > 1 && streq(argv[1], "--health"))
+        return health_main(argc - 2, argv + 2);
     if (argc == 2 && streq(argv[1], "--help")) {
         fputs(help, stdout);
         return 0;

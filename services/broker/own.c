@@ -153,6 +153,7 @@ void own_request(struct broker *broker, const struct arrival *arrival, const Bus
                    : status == REFUSED ? BUS__V1__REPLY__STATUS__REFUSED
                                        : BUS__V1__REPLY__STATUS__POISON;
     reply.reason = (char *)(status == OK ? "" : message.reason);
+    tally_add(&broker->own_answers, reply.status);
     if (message.answer_descriptor)
         reply.type = (char *)message.answer_descriptor->name;
     packet.kind_case = BUS__V1__PACKET__KIND_REPLY;

@@ -121,6 +121,8 @@ static void refuse(struct broker *broker, const struct arrival *arrival, const B
     // An id that is none is not sent back: it may be of any length.
     reply_send(broker, arrival->peer, uuid_valid(request->id) ? request->id : "",
                BUS__V1__REPLY__STATUS__REFUSED, reason, 0);
+    struct office *office = office_find(broker, request->service);
+    tally_add(office ? &office->answers : &broker->other_answers, BUS__V1__REPLY__STATUS__REFUSED);
 }
 
 static void request_queue(struct broker *broker, const struct arrival *arrival,
@@ -131,6 +133,7 @@ static void request_queue(struct broker *broker, const struct arrival *arrival,
 
     if (lacking) {
         office->refused_full++;
+        tally_add(&office->answers, BUS__V1__REPLY__STATUS__RESOURCE_EXHAUSTED);
         reply_send(broker, arrival->peer, request->id, BUS__V1__REPLY__STATUS__RESOURCE_EXHAUSTED, lacking,
                    retry_after_ms());
         return;
@@ -185,6 +188,7 @@ static void on_reply(struct broker *broker, const struct registered *key, const 
     forward.kind_case = BUS__V1__PACKET__KIND_REPLY;
     forward.reply = &reply;
     task->worker->answered++;
+    tally_add(&office->answers, reply.status);
     // A key that was taken out of the registry meanwhile is told nothing more.
     if (!registry_by_key(broker->registry, task->sender->key) ||
         !packet_send(broker, task->client, &forward, *arrival->body_p))

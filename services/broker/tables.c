@@ -100,6 +100,11 @@ uint64_t broker_dropped(const struct broker *broker)
     return sum;
 }
 
+const char *drop_name(enum drop why)
+{
+    return drops[why].name;
+}
+
 static void drops_tell_rest(struct broker *broker)
 {
     if (broker->drops.untold == 0 || broker->now_ms - broker->drops.told_ms < SECOND_MS)
@@ -161,6 +166,12 @@ void reply_send(struct broker *broker, peer_t client, const char *id, Bus__V1__R
 }
 
 // ------------------------------------------------------------------ offices
+
+void tally_add(struct tally *tally, Bus__V1__Reply__Status status)
+{
+    if (status > BUS__V1__REPLY__STATUS__UNSPECIFIED && (int)status < TALLY_STATUSES)
+        tally->by_status[status]++;
+}
 
 struct office *office_find(struct broker *broker, const char *name)
 {
@@ -375,6 +386,7 @@ static void task_expire(struct broker *broker, struct task *task)
                              ? "its worker was lost and no other took it in time; ask again under the same id"
                              : "no worker was free in time; nothing was begun";
     reply_send(broker, task->client, task->id, BUS__V1__REPLY__STATUS__UNAVAILABLE, reason, LIMIT_RETRY_MS);
+    tally_add(&task->office->answers, BUS__V1__REPLY__STATUS__UNAVAILABLE);
     task_end(broker, task);
 }
 

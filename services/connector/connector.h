@@ -12,6 +12,7 @@
 #pragma once
 
 #include "message/message.h"
+#include "metrics/vitals.h"
 
 #include "finance_v1.pb-c.h"
 
@@ -121,3 +122,24 @@ void intray_destroy(struct intray **intray_p);
 int intray_turn(struct intray *intray, int64_t stopwatch_ms);
 // An answer came; true when it was to a question of ours.
 bool intray_answered(struct intray *intray, const Bus__V1__Reply *reply);
+// What it has done since it was made, and what lies in the tray now.
+struct intray_counts {
+    uint64_t told, refused, poison;  // statements, by what the payment service answered for good
+    uint64_t rejected;               // files laid under rejected
+    int files;                       // in the tray
+    int64_t oldest_ms;               // age of the oldest of them by its own time; 0: none
+};
+struct intray_counts intray_counts(const struct intray *intray);
+
+// figures.c: how the connector is doing ---------------------------------------------------------------------
+
+struct connector_figures;
+struct connector_figures *connector_figures_new(vitals_t *vitals);
+void connector_figures_destroy(struct connector_figures **figures_p);
+// An order was answered.
+void connector_figures_order(struct connector_figures *figures, status_t outcome);
+// Bring the figures up to date and doubt trays that cannot be written.
+void connector_figures_show(struct connector_figures *figures, vitals_t *vitals, const struct trays *trays,
+                            const struct intray_counts *counts);
+// Can every tray be written? NULL, or a sentence about the first that cannot.
+const char *trays_fault(arena_t *arena, const struct trays *trays);

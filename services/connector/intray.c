@@ -40,6 +40,7 @@ struct intray {
     int64_t asked_ms;     // when the question left last; 0: not yet
     const char *refused;  // the first refusal of a statement; NULL: none
     int64_t look_ms;      // not before this
+    struct intray_counts counts;  // of what was done
 };
 
 struct intray *intray_new(const struct trays *trays, const schema_t *schema, intray_ask_f *teller, void *bus)
@@ -75,21 +76,28 @@ static bool is_xml(const char *name)
     return name[0] != '.' && size > 4 && strcasecmp(name + size - 4, ".xml") == 0;
 }
 
-// A bank that does not rename its files into view gets a moment to finish them. One that is whole needs none:
-// no part of an XML document is a document.
-static bool is_fresh(const struct intray *intray)
+// Since a file was written last; negative when it is not there or from the future.
+static int64_t age_ms(const struct intray *intray, const char *name)
 {
     char path[PATH_MAX];
     struct stat found;
     struct timespec now;
 
-    snprintf(path, sizeof path, "%s/%s", intray->trays->in, intray->name);
+    snprintf(path, sizeof path, "%s/%s", intray->trays->in, name);
     if (lstat(path, &found) != 0)
-        return false;
+        return -1;
     clock_gettime(CLOCK_REALTIME, &now);
-    int64_t age_ms = (int64_t)(now.tv_sec - found.st_mtim.tv_sec) * 1000 +
-                     (now.tv_nsec - found.st_mtim.tv_nsec) / 1000000;
-    return age_ms >= 0 && age_ms < SETTLE_MS;
+    return (int64_t)(now.tv_sec - found.st_mtim.tv_sec) * 1000 +
+           (now.tv_nsec - found.st_mtim.tv_nsec) / 1000000;
+}
+
+// A bank that does not rename its files into view gets a moment to finish them. One that is whole needs none:
+// no part of an XML document is a document.
+static bool is_fresh(const struct intray *intray)
+{
+    int64_t age = age_ms(intray, intray->name);
+
+    return age >= 0 && age < SETTLE_MS;
 }
 
 // The first name of all, so that a bank's numbering is followed; NULL when there is none.
@@ -149,6 +157,7 @@ static void reject(struct intray *intray, int64_t now_ms, const char *reason)
     struct message message = scratch(intray);
     const char *line = arena_printf(intray->arena, "%s: %s\n", intray->name, reason);
 
+    intray->counts.rejected++;
     log_alarm("a file of the bank was rejected", "file", intray->name, "reason", reason, NULL);
     char *name = lay_away(intray, intray->trays->rejected);
     if (name != NULL &&
@@ -280,6 +289,9 @@ bool intray_answered(struct intray *intray, const Bus__V1__Reply *reply)
         return false;
     if (!is_final(reply->status))
         return true;  // it is asked again when its time comes
+    intray->counts.told += reply->status == BUS__V1__REPLY__STATUS__OK;
+    intray->counts.refused += reply->status == BUS__V1__REPLY__STATUS__REFUSED;
+    intray->counts.poison += reply->status == BUS__V1__REPLY__STATUS__POISON;
     if (reply->status != BUS__V1__REPLY__STATUS__OK && intray->refused == NULL)
         intray->refused = arena_printf(intray->arena, "the payment service does not take statement %d: %s",
                                        intray->next + 1, reply->reason);
@@ -287,4 +299,21 @@ bool intray_answered(struct intray *intray, const Bus__V1__Reply *reply)
     intray->asked_ms = 0;
     intray->asked_id = NULL;
     return true;
+}
+
+struct intray_counts intray_counts(const struct intray *intray)
+{
+    struct intray_counts counts = intray->counts;
+    DIR *folder = opendir(intray->trays->in);
+
+    for (struct dirent *entry = folder ? readdir(folder) : NULL; entry != NULL; entry = readdir(folder)) {
+        if (!is_xml(entry->d_name))
+            continue;
+        int64_t age = age_ms(intray, entry->d_name);
+        counts.files++;
+        counts.oldest_ms = age > counts.oldest_ms ? age : counts.oldest_ms;
+    }
+    if (folder != NULL)
+        closedir(folder);
+    return counts;
 }

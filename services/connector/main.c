@@ -29,6 +29,8 @@ struct connector {
     bus_t *bus;
     arena_t *arena;  // of the message in hand
     struct intray *intray;
+    vitals_t *vitals;
+    struct connector_figures *figures;
 };
 
 // -------------------------------------------------------------------------------------------------- settings
@@ -166,6 +168,7 @@ static void reply(struct connector *connector, const struct message *message, co
         log_info("order taken", "id", request->id, "correlation", request->correlation, NULL);
     else
         log_alarm("order not taken", "id", request->id, "sender", request->sender, "reason", reason, NULL);
+    connector_figures_order(connector->figures, status);
     bus_reply(connector->bus, request->ticket, request->id, replies[status], reason,
               status == OK ? message->answer_descriptor : NULL, message->answer, message->answer_size);
 }
@@ -197,6 +200,16 @@ static bool ask_payment(void *bus, const char *id, const ReportStatus *status)
                    size);
 }
 
+static void show(struct connector *connector)
+{
+    if (!vitals_due(connector->vitals))
+        return;
+    struct intray_counts counts = intray_counts(connector->intray);
+    connector_figures_show(connector->figures, connector->vitals, &connector->trays, &counts);
+    vitals_broker(connector->vitals, bus_broker_alive(connector->bus));
+    vitals_publish(connector->vitals);
+}
+
 static void serve(struct connector *connector)
 {
     bool stopping = false;
@@ -204,6 +217,9 @@ static void serve(struct connector *connector)
     while (!stopping) {
         arena_reset(connector->arena);
         int wait_ms = intray_turn(connector->intray, clock_stopwatch_ms());
+        show(connector);
+        if (wait_ms > LIMIT_HEARTBEAT_MS)
+            wait_ms = LIMIT_HEARTBEAT_MS;  // whoever watches sees that the loop turns
         struct incoming incoming = bus_next(connector->bus, connector->arena, wait_ms);
         switch (incoming.kind) {
         case INCOMING_REQUEST:
@@ -228,6 +244,8 @@ static int run(void)
     struct bus_config config = bus_config_from_env("finance");
 
     alone(connector.trays.state);
+    connector.vitals = vitals_start("connector", "");
+    connector.figures = connector_figures_new(connector.vitals);
     connector.order_schema = schema_load(env_or("ISO20022_SCHEMAS", NULL), "pain.001.001.09.xsd");
     connector.status_schema = schema_load(env_or("ISO20022_SCHEMAS", NULL), "pain.002.001.10.xsd");
     config.feed = NULL;
@@ -242,6 +260,8 @@ static int run(void)
     intray_destroy(&connector.intray);
     bus_drain(connector.bus);
     bus_destroy(&connector.bus);
+    connector_figures_destroy(&connector.figures);
+    vitals_destroy(&connector.vitals);
     arena_destroy(&connector.arena);
     schema_destroy(&connector.order_schema);
     schema_destroy(&connector.status_schema);
@@ -263,17 +283,19 @@ static const char help[] =
     "  DEBTOR_ACCOUNT     from which account, 11 digits\n"
     "  DEBTOR_BIC         in which bank; or DEBTOR_CLEARING, its number in the clearing system\n"
     "  ISO20022_SCHEMAS   folder with pain.001.001.09.xsd and pain.002.001.10.xsd; not set: structure only\n"
+    "  METRICS_BIND       address:port of /metrics, /live and /ready; not set: none\n"
     "\n"
-    "Exit codes: 0 well, 1 a fault told in one sentence, 2 wrong usage, 3 unhealthy (--health: the broker "
-    "answers).\n";
+    "  --health [live|ready]  ask the connector at METRICS_BIND; without a word: ready\n"
+    "\n"
+    "Exit codes: 0 well, 1 a fault told in one sentence, 2 wrong usage, 3 unhealthy.\n";
 
 int main(int argc, char **argv)
 {
     log_start("connector");
     if (argc == 2 && strcmp(argv[1], "--help") == 0)
         return fputs(help, stdout) < 0;
-    if (argc == 2 && strcmp(argv[1], "--health") == 0)
-        return bus_health("finance", "broker", &bus__v1__get_peers__descriptor);
+    if (argc > 1 && strcmp(argv[1], "--health") == 0)
+        return health_main(argc - 2, argv + 2);
     if (argc > 1) {
         fputs("tildel-connector: wrong usage; see --help\n", stderr);
         return 2;

@@ -45,6 +45,8 @@ struct wish {
 #define APPEND_WISHES      64                 // Appends in one transaction
 #define APPEND_BATCH_BYTES (2 * 1024 * 1024)  // and the bytes of their events
 
+#define LOG_HELD "another writer holds the log"  // the reason of a RETRY for which the database is not to blame
+
 // Take the log over: lock, check the mode, raise the epoch, recompute the end of the log. RETRY while another
 // writer holds the lock or the database is away; REFUSED when the log is of the other mode (rehearsal or
 // real); POISON when what is stored does not agree with itself. The reason says which.

@@ -8,10 +8,12 @@
 #include "limits/limits.h"
 #include "log/log.h"
 #include "env/env.h"
+#include "metrics/vitals.h"
 #include "values/values.h"
 
 #include <assert.h>
 #include <czmq.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,15 +31,26 @@ static const char help[] =
     "\n"
     "  --migrate   make or update the schema as the owner, then exit\n"
     "  --verify    recompute every leaf hash, root and version from the database; prints one line of JSON\n"
-    "  --health    ask the running log for its head\n"
+    "  --health    [live|ready]: ask the one at METRICS_BIND; without a word: ready, that is, it leads\n"
     "\n"
     "Environment: DATABASE_URL or DATABASE_URL_FILE (the role tildel_eventlog), MIGRATE_URL or "
     "MIGRATE_URL_FILE and\n"
     "DATABASE_ROLE (--migrate), BUS_BROKER, BUS_KEYS, BUS_NAME (eventlog), FEED_BIND (tcp://address:port),\n"
-    "REHEARSAL (set: the log of a rehearsal; must be as the log was made).\n"
+    "REHEARSAL (set: the log of a rehearsal; must be as the log was made), METRICS_BIND (address:port of\n"
+    "/metrics, /live and /ready; not set: none).\n"
     "\n"
     "Exit codes: 0 well; 1 a fault, told in one sentence; 2 wrong usage; 3 unhealthy; 4 --verify found a "
     "fault.\n";
+
+static const double event_bounds[] = {1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, INFINITY};
+static const double seconds_bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,    0.1,
+                                        0.25,  0.5,    1,     2.5,  5,     INFINITY};
+
+// What it counts.
+struct figures {
+    series_t *position, *epoch, *leads, *appended, *refused, *published;
+    series_t *append_events, *append_seconds;
+};
 
 // The process.
 struct process {
@@ -50,6 +63,10 @@ struct process {
     int64_t published_ms;
     bool leading;  // we hold the log; false after the database was away
     int64_t tried_ms;
+    vitals_t *vitals;
+    struct figures figures;
+    int64_t answered_ms;  // the database answered a statement then
+    char lost[256];       // why it could not, last
 };
 
 static struct message turn_message(struct process *process)
@@ -89,6 +106,7 @@ static void publish(struct process *process, Entry **entries, size_t count)
     zmsg_send(&message, process->feed);
     zmsg_destroy(&message);  // what could not be sent is fetched by Read
     process->published_ms = clock_stopwatch_ms();
+    series_add(process->figures.published, 1);
 }
 
 // As many messages as the frame's limit asks for.
@@ -133,8 +151,24 @@ static void answer_wish(struct process *process, const struct wish *wish)
 static void lose(struct process *process, const char *reason)
 {
     log_warn("the log waits for its database", "reason", reason, NULL);
+    snprintf(process->lost, sizeof process->lost, "%s", reason);
     process->leading = false;
     process->tried_ms = clock_stopwatch_ms();
+}
+
+static void count_append(struct process *process, const struct wish wishes[], int count, size_t added,
+                         int64_t began_ms)
+{
+    const struct figures *figures = &process->figures;
+
+    process->answered_ms = clock_stopwatch_ms();
+    for (int i = 0; i < count; i++)
+        for (size_t k = 0; k < wishes[i].append->n_events; k++)
+            if (wishes[i].results[k]->result == EVENTLOG__V1__APPENDED__RESULT__REFUSED)
+                series_add(figures->refused, 1);
+    series_add(figures->appended, (double)added);
+    series_observe(figures->append_events, (double)added);
+    series_observe(figures->append_seconds, (double)(process->answered_ms - began_ms) / 1000);
 }
 
 static void append(struct process *process, struct wish wishes[], int count)
@@ -156,6 +190,7 @@ static void append(struct process *process, struct wish wishes[], int count)
                    "the log waits for its database");
         return;
     }
+    count_append(process, wishes, count, added, began_ms);
     for (int i = 0; i < count; i++)
         answer_wish(process, &wishes[i]);
     publish_all(process, entries, added);
@@ -264,11 +299,72 @@ static void take_over_again(struct process *process)
     status_t status = log_take_over(&process->log, &message);
     if (status == OK) {
         process->leading = true;
+        process->answered_ms = clock_stopwatch_ms();
         log_info("the log is ours again", "epoch", log_number(process->log.epoch), NULL);
     } else if (status != RETRY) {
         log_alarm("the log cannot be taken over", "reason", message.reason, NULL);
         exit(1);
+    } else {
+        snprintf(process->lost, sizeof process->lost, "%s", message.reason);
     }
+}
+
+// ------------------------------------------------------------------------------------------- how it is doing
+
+static struct figures figures_new(metrics_t *metrics)
+{
+    return (struct figures){
+        .position = series_new(metrics, FAMILY_GAUGE, "tildel_log_position", "The log's last position."),
+        .epoch = series_new(metrics, FAMILY_GAUGE, "tildel_log_epoch", "The epoch of this writer."),
+        .leads = series_new(metrics, FAMILY_GAUGE, "tildel_leads",
+                            "1 for the one process that writes the log."),
+        .appended = series_new(metrics, FAMILY_COUNTER, "tildel_appended_events_total",
+                               "Events added to the log."),
+        .refused = series_new(metrics, FAMILY_COUNTER, "tildel_refused_events_total",
+                              "Events that the log will never take."),
+        .published = series_new(metrics, FAMILY_COUNTER, "tildel_feed_messages_total",
+                                "Messages published on the feed, heartbeats too."),
+        .append_events = family_only(family_new_histogram(
+            metrics, "tildel_append_events", "Events added in one transaction.", "", event_bounds)),
+        .append_seconds = family_only(family_new_histogram(metrics, "tildel_append_seconds",
+                                                           "From taking Appends in hand to their COMMIT.", "",
+                                                           seconds_bounds)),
+    };
+}
+
+// Once a second while nothing is appended: is the database there, and are we still its writer?
+static void look(struct process *process)
+{
+    struct message message = turn_message(process);
+    struct rows rows;
+
+    if (!process->leading || clock_stopwatch_ms() - process->answered_ms < LIMIT_HEARTBEAT_MS)
+        return;
+    if (RUN0(&message, read_epoch, &rows) != OK) {
+        lose(process, message.reason);
+        return;
+    }
+    if (row_int(&rows, 0, 0) != process->log.epoch) {
+        log_alarm("the log was taken over", "epoch", log_number(row_int(&rows, 0, 0)), NULL);
+        exit(1);
+    }
+    process->answered_ms = clock_stopwatch_ms();
+}
+
+static void show(struct process *process)
+{
+    if (!vitals_due(process->vitals))
+        return;
+    series_set(process->figures.position, (double)process->log.tree.size);
+    series_set(process->figures.epoch, (double)process->log.epoch);
+    series_set(process->figures.leads, process->leading);
+    bool held = !process->leading && strcmp(process->lost, LOG_HELD) == 0;
+    vitals_database(process->vitals, process->log.db, process->leading || held, process->lost);
+    if (held)
+        vitals_doubt(process->vitals, "standing by: %s", process->lost);
+    if (process->bus != NULL)
+        vitals_broker(process->vitals, bus_broker_alive(process->bus));
+    vitals_publish(process->vitals);
 }
 
 static void serve(struct process *process)
@@ -288,6 +384,8 @@ static void serve(struct process *process)
             publish(process, NULL, 0);
         else if (!process->leading)
             process->published_ms = clock_stopwatch_ms();
+        look(process);
+        show(process);
         registry_refresh(process->registry);
         arena_reset(process->arena);
     }
@@ -330,10 +428,12 @@ static void take_over_first(struct process *process)
         if (!told)
             log_info("standing by", "reason", message.reason, NULL);
         told = true;
+        vitals_waiting(process->vitals, "standing by: %s", message.reason);
         arena_reset(process->arena);
         zclock_sleep(STANDBY_MS);
     }
     process->leading = true;
+    process->answered_ms = clock_stopwatch_ms();
     log_info("the log is ours", "epoch", log_number(process->log.epoch), "position",
              log_number((int64_t)process->log.tree.size), NULL);
 }
@@ -347,6 +447,8 @@ static int run(void)
     config.feed = NULL;
     config.credit = 1024;
     process.log.rehearsal = env_rehearsal();
+    process.vitals = vitals_start("eventlog", "");
+    process.figures = figures_new(vitals_metrics(process.vitals));
     process.log.db = open_database(env_url(process.arena, "DATABASE_URL"), true);
     take_over_first(&process);
     open_feed(&process, &config);
@@ -355,6 +457,7 @@ static int run(void)
     serve(&process);
     log_info("the log stops", "position", log_number((int64_t)process.log.tree.size), NULL);
     bus_destroy(&process.bus);
+    vitals_destroy(&process.vitals);
     zsock_destroy(&process.feed);
     secure_destroy(&process.secure);
     registry_destroy(&process.registry);
@@ -397,21 +500,18 @@ static int verify(void)
     return code;
 }
 
-static int health(void)
-{
-    return bus_health("eventlog", "eventlog", &eventlog__v1__get_head__descriptor);
-}
-
 int main(int argc, char **argv)
 {
     static const struct {
         const char *option;
         int (*run)(void);
-    } options[] = {{"--migrate", migrate}, {"--verify", verify}, {"--health", health}};
+    } options[] = {{"--migrate", migrate}, {"--verify", verify}};
 
     log_start("eventlog");
     if (argc == 1)
         return run();
+    if (argc > 1 && strcmp(argv[1], "--health") == 0)
+        return health_main(argc - 2, argv + 2);
     for (size_t i = 0; argc == 2 && i < sizeof options / sizeof options[0]; i++)
         if (strcmp(argv[1], options[i].option) == 0)
             return options[i].run();

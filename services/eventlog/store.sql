@@ -87,6 +87,9 @@ INSERT INTO head (position, epoch, log_id, rehearsal, root, frontier) VALUES (0,
 -- name: raise_epoch
 UPDATE head SET epoch = epoch + 1 RETURNING epoch;
 
+-- name: read_epoch
+SELECT epoch FROM head;
+
 -- name: make_room
 SELECT make_room($1::bigint);
 

@@ -138,7 +138,7 @@ status_t log_take_over(struct eventlog *log, struct message *message)
     if (status == OK)
         status = RUN0(message, try_lock, &rows);
     if (status == OK && !row_int(&rows, 0, 0))
-        status = fail(message, RETRY, "another writer holds the log");
+        status = fail(message, RETRY, LOG_HELD);
     if (status == OK)
         status = raise_epoch(log, message);
     if (status == OK)
