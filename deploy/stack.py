@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import pwd
+import random
 import secrets
 import shutil
 import signal
@@ -17,6 +18,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -138,6 +140,20 @@ def free_ports(count):
     for one in sockets:
         one.close()
     return ports
+
+
+def lasting_port(taken):
+    """A free loopback port below those that the kernel lends out, so that nobody has it when a process that
+    was stopped comes back."""
+    while True:
+        port = random.randrange(15000, 32000)
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in taken:
+            return port
 
 
 # -------------------------------------------------------------------------------------------- PostgreSQL
@@ -279,6 +295,7 @@ class Stack:
         self.bank_rejects = []     # accounts whose first payment the bank's stand-in rejects
         self.extra_env = {}        # for every process, for example the sanitizers' options
         self.lock = None
+        self.ports = threading.Lock()
 
     # What the folder remembers.
 
@@ -300,11 +317,26 @@ class Stack:
         if settings is None:
             broker, feed = free_ports(2)
             settings = {"rehearsal": rehearsal, "broker": broker, "feed": feed, "build": str(self.binaries)}
-            (self.folder / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
+            self.keep(settings)
         if settings["rehearsal"] != rehearsal:
             kind = "as a rehearsal" if settings["rehearsal"] else "not as a rehearsal"
             raise Fault(f"the stack in {self.folder} was made {kind} and stays so; "
                         f"give another --dir, or remove that folder")
+
+    def keep(self, settings):
+        part = self.folder / "settings.json.part"
+        part.write_text(json.dumps(settings, indent=2) + "\n")
+        part.rename(self.folder / "settings.json")
+
+    def metrics_bind(self, name):
+        """Where a process shows how it is: a port of its own, kept, also for a second instance."""
+        with self.ports:
+            settings = self.settings()
+            ports = settings.setdefault("metrics", {})
+            if name not in ports:
+                ports[name] = lasting_port(ports.values())
+                self.keep(settings)
+            return f"127.0.0.1:{ports[name]}"
 
     def hold(self):
         """One command at a time works on a folder."""
@@ -348,7 +380,8 @@ class Stack:
         ports = self.settings()
         key = "finance" if service == "connector" else service
         env = {**self.base_env(), "BUS_NAME": key, "BUS_KEYS": str(self.folder / "keys"),
-               "BUS_BROKER": f"tcp://127.0.0.1:{ports['broker']}", "INSTANCE": name}
+               "BUS_BROKER": f"tcp://127.0.0.1:{ports['broker']}", "INSTANCE": name,
+               "METRICS_BIND": self.metrics_bind(name)}
         if service in SCHEMAS:
             env["DATABASE_URL_FILE"] = self.cluster.url_file("tildel_" + service)
             env["DATABASE_ROLE"] = "tildel_" + service
@@ -439,7 +472,7 @@ class Stack:
 
     def wait_ready(self):
         end = time.monotonic() + READY_S
-        for name in ["eventlog", *SERVICES]:
+        for name in ["broker", "eventlog", *SERVICES, "connector"]:
             while not self.healthy(name):
                 if not self.process(name).alive():
                     raise Fault(f"{name} ended at once; its last words: {self.last_words(name)}")
@@ -448,8 +481,13 @@ class Stack:
                 time.sleep(0.05)
 
     def healthy(self, name):
-        return subprocess.run([self.binary(name), "--health"], env=self.env(name), stdin=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+        return self.health(name).returncode == 0
+
+    def health(self, name, *words):
+        """What a process says of itself: exit code 0 or 3, and a sentence."""
+        return subprocess.run([self.binary(name.split("-")[0]), "--health", *words], env=self.env(name),
+                              text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
 
     def last_words(self, name):
         try:
