@@ -11,11 +11,11 @@
 #include "env/env.h"
 #include "limits/limits.h"
 #include "log/log.h"
+#include "stop/stop.h"
 #include "values/values.h"
 
 #include <assert.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -41,6 +41,7 @@ struct bus {
     bool draining;
     bool rehearsal;
     bool broker_gone;          // told so in the log
+    bool feed_gone;            // told so in the log
     bool feed_turn;            // the feed is looked at first next time
     int64_t refused_until_ms;  // 0: not refused
     int64_t beat_ms;           // when the next heartbeat is due
@@ -135,33 +136,12 @@ static void feed_open(bus_t *bus)
     bus->feed_opened_ms = clock_stopwatch_ms();
 }
 
-// SIGTERM and SIGINT become readable input, so that a signal ends the waiting at once and never cuts into
-// work.
-static int stop_fd_open(void)
-{
-    sigset_t stops;
-
-    sigemptyset(&stops);
-    sigaddset(&stops, SIGTERM);
-    sigaddset(&stops, SIGINT);
-    int stop_fd = sigprocmask(SIG_BLOCK, &stops, NULL) == 0 ? signalfd(-1, &stops, SFD_NONBLOCK | SFD_CLOEXEC)
-                                                            : -1;
-    if (stop_fd < 0)
-        bus_end("signals cannot be waited for: %s", strerror(errno));
-    return stop_fd;
-}
-
 struct bus_config bus_config_from_env(const char *default_name)
 {
-    const char *name = getenv("BUS_NAME");
-    const char *feed = getenv("BUS_FEED");
-
     return (struct bus_config){
-        .name = name && *name  ? name
-                : default_name ? default_name
-                               : env_required("BUS_NAME"),
+        .name = default_name ? env_or("BUS_NAME", default_name) : env_required("BUS_NAME"),
         .broker = env_required("BUS_BROKER"),
-        .feed = feed && *feed ? feed : NULL,
+        .feed = env_or("BUS_FEED", NULL),
         .keys = env_required("BUS_KEYS"),
         .credit = LIMIT_BATCH_MESSAGES,
     };
@@ -181,7 +161,7 @@ bus_t *bus_connect(const struct bus_config *config)
     bus->registry = registry_load(path, true);
     bus->own = secure_own_key(config->keys, config->name, bus->registry);
     bus->scratch = arena_new(LIMIT_ARENA_BYTES);
-    bus->stop_fd = stop_fd_open();
+    bus->stop_fd = stop_open();
     bus->beat_ms = clock_stopwatch_ms();
     dealer_open(bus);
     feed_open(bus);
@@ -248,6 +228,10 @@ static void silence_end(bus_t *bus, int64_t now_ms)
     }
     int64_t feed_ms = bus->feed_heard_ms > bus->feed_opened_ms ? bus->feed_heard_ms : bus->feed_opened_ms;
     if (bus->feed && now_ms - feed_ms > LIMIT_SILENCE_MS) {
+        if (!bus->feed_gone)
+            log_warn("the event log's feed is silent, connecting again until it speaks", "feed", bus->config.feed,
+                     NULL);
+        bus->feed_gone = true;
         registry_refresh(bus->registry);
         feed_open(bus);
     }
@@ -260,6 +244,14 @@ static void broker_heard(bus_t *bus)
     if (bus->broker_gone)
         log_info("the broker answers again", "broker", bus->config.broker, NULL);
     bus->broker_gone = false;
+}
+
+static void feed_heard(bus_t *bus)
+{
+    bus->feed_heard_ms = clock_stopwatch_ms();
+    if (bus->feed_gone)
+        log_info("the event log's feed speaks again", "feed", bus->config.feed, NULL);
+    bus->feed_gone = false;
 }
 
 static bool stop_asked(bus_t *bus)
@@ -380,7 +372,7 @@ static bool feed_take(bus_t *bus, arena_t *arena, struct incoming *ret)
     struct frames frames;
 
     while (bus->feed && frames_receive(bus->feed, arena, &frames)) {
-        bus->feed_heard_ms = clock_stopwatch_ms();
+        feed_heard(bus);
         if (frames.count == 2) {
             *ret = (struct incoming){
                 .kind = INCOMING_FEED, .body = frames.bytes[1], .body_size = frames.sizes[1]};

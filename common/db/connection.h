@@ -11,6 +11,7 @@ struct db {
     char *schema;
     char *application_name;
     const struct sql *const *const *statements;
+    const struct migration *const *migrations;  // NULL: the schema's steps are not looked at
     char sqlstate[6];
     uint64_t errors[DB_ERROR_CLASSES];
     bool warned;  // the server warned since this was last cleared
@@ -33,6 +34,11 @@ status_t db_failed(struct message *message, const char *what, const PGresult *re
 
 // OK with the rows, or what the failure means. Clears the result.
 status_t db_settle(struct message *message, const char *what, PGresult *result, struct rows *ret);
+
+// Do the schema's steps fit a program that knows these lists? RETRY when steps are missing (not asked while
+// migrating, which takes them), REFUSED when the schema has a step that this program can not run with. Either way
+// the reason says what to do.
+status_t db_fit(struct message *message, const struct migration *const *lists, bool migrating);
 
 // Run a text that was not prepared; for what is said once: set-up and migrations.
 status_t db_execute(struct message *message, const char *what, const char *text, const struct arg args[],

@@ -249,6 +249,21 @@ static const struct sql *const *const *kept_lists(const struct sql *const *const
     return copy;
 }
 
+static const struct migration *const *kept_steps(const struct migration *const *lists)
+{
+    int count = 0;
+
+    if (lists == NULL)
+        return NULL;
+    while (lists[count] != NULL)
+        count++;
+    const struct migration **copy = calloc((size_t)count + 1, sizeof *copy);
+    assert(copy != NULL);
+    for (int i = 0; i < count; i++)
+        copy[i] = lists[i];
+    return copy;
+}
+
 db_t *db_new(const struct db_config *config)
 {
     db_t *db = calloc(1, sizeof *db);
@@ -258,7 +273,8 @@ db_t *db_new(const struct db_config *config)
         .url = kept(config->url),
         .schema = kept(config->schema),
         .application_name = kept(config->application_name != NULL ? config->application_name : "tildel"),
-        .statements = kept_lists(config->statements)};
+        .statements = kept_lists(config->statements),
+        .migrations = kept_steps(config->migrations)};
     return db;
 }
 
@@ -273,6 +289,7 @@ void db_destroy(db_t **db_p)
     free(db->schema);
     free(db->application_name);
     free((void *)db->statements);
+    free((void *)db->migrations);
     free(db);
     *db_p = NULL;
 }
@@ -286,6 +303,9 @@ status_t db_connect(struct message *message)
         return OK;
     disconnect(db);
     status_t status = open_connection(message);
+    // Before the statements: those of a step that is missing could not be prepared.
+    if (status == OK && db->migrations != NULL)
+        status = db_fit(message, db->migrations, false);
     if (status == OK)
         status = prepare_all(message);
     // Half prepared is not connected: the next call begins again.

@@ -16,9 +16,22 @@ struct sql {
 };
 
 // One schema step. Made from a `-- schema: N what` block of a store.sql; applied once, in order of N.
+//
+// While a service is upgraded, the program before runs on against the new schema: step N must leave a program that
+// knows only N - 1 working, or say otherwise: `-- schema: N what (programs from K)`, where K is the last step that a
+// program must know to run after it (K = N: stop the old program before). How to write a step that keeps both well:
+//   expand    add tables; add columns that may be NULL or have a constant DEFAULT; widen a CHECK (drop it, add it again
+//             NOT VALID). The new program fills them and still reads what the old one writes.
+//   contract  one release later, when no old program runs: VALIDATE CONSTRAINT, SET NOT NULL, drop what nobody uses.
+//   never     rename or retype what the old program's statements name; give a column a volatile DEFAULT, which rewrites
+//             the table; UPDATE a whole large table in the step that also takes a lock on it.
+// A step waits for its locks half a second at a time and gives way in between, so that it never holds up the running
+// program's queue for longer; what it does once it has them should be short. A new index locks out writers while it is
+// built (CONCURRENTLY cannot stand in a transaction): make it while the table is small, or in the new table.
 struct migration {
     int number;
-    const char *text;
+    const char *text;  // NULL ends a list
+    int oldest;        // a program must know this step to run after it
 };
 
 // A value for a statement. Made by the four functions below.
@@ -41,6 +54,7 @@ struct db_config {
     const char *url;                        // conninfo or URI; from DATABASE_URL, or the file DATABASE_URL_FILE names
     const char *schema;                     // search_path of the connection
     const struct sql *const *const *statements; // NULL-terminated list of NULL-terminated lists
+    const struct migration *const *migrations;  // NULL, or the lists whose steps the schema must have: see db_connect
     const char *application_name;           // shown in pg_stat_activity
 };
 
@@ -48,8 +62,14 @@ struct db_config {
 db_t *db_new(const struct db_config *config);
 void db_destroy(db_t **db_p);
 
-// Connect (again) if the connection is down, and prepare every statement. RETRY while the database is away,
-// POISON when a statement cannot be prepared; the reason says which.
+// What is wrong with a database's address, completing "DATABASE_URL ..."; NULL when nothing is. A password must have 16
+// characters or more and not be the role's name or one of those that examples have. It may be missing where something
+// else proves who asks: a unix socket (peer), a passfile, a client certificate. Never quotes what it was given.
+const char *db_address_fault(const char *url);
+
+// Connect (again) if the connection is down, see that the schema fits, and prepare every statement. RETRY while the
+// database is away or its schema lacks a step (it is being brought up to date); REFUSED when the schema has a step that
+// this program can not run with; POISON when a statement cannot be prepared. The reason says which, and what to do.
 status_t db_connect(struct message *message);
 
 // One transaction. Commit is OK only when the server said COMMIT (a failed transaction answers ROLLBACK with
@@ -94,7 +114,9 @@ bool row_null(const struct rows *rows, int row, int column);
 // under an advisory lock, one transaction each, and grant `login` (may be NULL) USAGE and SELECT, INSERT, UPDATE,
 // DELETE on its tables as they are made. A step may take some away again for good: current_setting('tildel.login') is
 // login ('' when NULL) while a step runs, for a DO block that REVOKEs. Runs as the owner, not as the service's own role.
-// The handle has no statements. REFUSED when the database is ahead of this program.
+// The handle has no statements. A step that fails leaves the schema as it was before it. Waits for the database, and for
+// locks that a running service holds, at most about a minute (RETRY). A schema that is ahead stays as it is: OK when
+// this program can run with it (so that an upgrade can be taken back), else REFUSED.
 status_t db_migrate(struct message *message, const char *login, const struct migration *const *lists);
 
 // Text of the last server error's SQLSTATE ("" when none), for metrics.

@@ -3,9 +3,10 @@
 
     embed_sql.py store.sql NAME output.h
 
-A store.sql is blocks. A line `-- schema: N what` begins step N of the schema (1, 2, 3 ...); a line `-- name: x`
+A store.sql is blocks. A line `-- schema: N what` begins step N of the schema (1, 2, 3 ...), after which programs that
+know step N - 1 still run, or step K when the line ends in `(programs from K)`; a line `-- name: x`
 begins the prepared statement sql_x, of at most 55 characters. Comment lines right above such a line belong to it.
-The header holds migrations_NAME[], ended by {0, NULL}; one sql_x for each statement; and sql_NAME_all[], ended by
+The header holds migrations_NAME[], ended by {0, NULL, 0}; one sql_x for each statement; and sql_NAME_all[], ended by
 NULL.
 """
 import re
@@ -54,6 +55,16 @@ def check_step(number, argument, steps):
         raise Fault(number, f'schema step "{first}" should be {len(steps) + 1}: steps are numbered without gaps')
 
 
+def oldest_program(number, argument, step):
+    """The last step a program must know to run after this one: the one before, unless the line says otherwise."""
+    if 'programs' not in argument:
+        return step - 1
+    said = re.search(r' \(programs from (\d+)\)$', argument)
+    if not said or not 0 <= int(said.group(1)) <= step:
+        raise Fault(number, f'"{argument}" should end in "(programs from K)", K a number from 0 to {step}')
+    return int(said.group(1))
+
+
 def check_name(number, argument, statements):
     if not re.fullmatch(r'[a-z][a-z0-9_]{0,54}', argument):
         raise Fault(number, f'the name "{argument}" is not 1 to 55 of a-z, 0-9 and _, beginning with a letter')
@@ -66,7 +77,7 @@ def read(text):
     for number, kind, argument, lines in blocks(text):
         if kind == 'schema':
             check_step(number, argument, steps)
-            steps.append(lines)
+            steps.append((lines, oldest_program(number, argument, len(steps) + 1)))
         else:
             check_name(number, argument, statements)
             statements[argument] = lines
@@ -87,8 +98,8 @@ def header(source, name, steps, statements):
     unused = '__attribute__((unused))'
     out = [f'// Made from {source} by embed_sql.py. Do not edit.', '#pragma once', '', '#include "db/db.h"', '']
     out.append(f'static const struct migration migrations_{name}[] {unused} = {{')
-    out += [f'    {{{number},\n{literal(lines)}}},' for number, lines in enumerate(steps, 1)]
-    out += ['    {0, NULL},', '};', '']
+    out += [f'    {{{number},\n{literal(lines)},\n     {oldest}}},' for number, (lines, oldest) in enumerate(steps, 1)]
+    out += ['    {0, NULL, 0},', '};', '']
     for statement, lines in statements.items():
         out.append(f'static const struct sql sql_{statement} {unused} = {{')
         out += [f'    .name = "{statement}", .params = {parameters(lines)}, .text =', literal(lines) + '};', '']

@@ -30,13 +30,13 @@ class EmbedSql(unittest.TestCase):
 
     def test_an_empty_store_has_empty_lists(self):
         header, _ = embed('-- nothing yet\n')
-        self.assertRegex(header, r'migrations_x\[\] __attribute__\(\(unused\)\) = \{\n    \{0, NULL\},')
+        self.assertRegex(header, r'migrations_x\[\] __attribute__\(\(unused\)\) = \{\n    \{0, NULL, 0\},')
         self.assertRegex(header, r'sql_x_all\[\] __attribute__\(\(unused\)\) = \{\n    NULL,')
 
     def test_blocks_become_steps_and_statements(self):
         header, _ = embed('-- about\n-- schema: 1 first\nCREATE TABLE a ();\n\n-- why\n-- name: look\n'
                           "SELECT \"x\", E'\\n$5' FROM a WHERE b = $2 AND c = $1\n")
-        self.assertIn('{1,\n        "CREATE TABLE a ();\\n"},', header)
+        self.assertIn('{1,\n        "CREATE TABLE a ();\\n",\n     0},', header)
         self.assertIn('.name = "look", .params = 2, .text =', header)
         self.assertIn('"SELECT \\"x\\", E\'\\\\n$5\' FROM a WHERE b = $2 AND c = $1\\n"};', header)
         self.assertNotIn('why', header)
@@ -49,6 +49,17 @@ class EmbedSql(unittest.TestCase):
     def test_a_comment_within_a_block_stays(self):
         header, _ = embed('-- schema: 1 a\nA;\n-- about B\nB;\n')
         self.assertIn('"-- about B\\n"', header)
+
+    def test_a_step_leaves_the_program_before_it_running_unless_it_says_otherwise(self):
+        header, _ = embed('-- schema: 1 a\nA;\n-- schema: 2 b\nB;\n-- schema: 3 c (programs from 1)\nC;\n'
+                          '-- schema: 4 d (programs from 4)\nD;\n')
+        self.assertIn('{1,\n        "A;\\n",\n     0},\n    {2,\n        "B;\\n",\n     1},', header)
+        self.assertIn('{3,\n        "C;\\n",\n     1},\n    {4,\n        "D;\\n",\n     4},', header)
+
+    def test_which_programs_still_run_is_said_in_one_form(self):
+        for argument in ('1 a (programs from 2)', '1 a (programs of 1)', '1 a programs from 1'):
+            self.refused(f'-- schema: {argument}\nA;\n',
+                         f'store.sql:1: "{argument}" should end in "(programs from K)", K a number from 0 to 1')
 
     def test_a_name_is_used_once(self):
         self.refused('-- name: a\nSELECT 1\n-- name: a\nSELECT 2\n',

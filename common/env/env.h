@@ -1,54 +1,31 @@
-// env: settings of a process. The environment is the only place they come from; what is missing is named, and
-// the process ends.
+// env: settings of a process. The environment is the only place they come from; what is missing is named, and the
+// process ends. Only names of the table in env/settings.h can be asked for, so that every setting is documented.
 #pragma once
 
 #include "arena/arena.h"
 #include "bus/end.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 // A setting, or what holds when it is not there or empty.
-static inline const char *env_or(const char *name, const char *otherwise)
-{
-    const char *value = getenv(name);
-
-    return value && *value ? value : otherwise;
-}
+const char *env_or(const char *name, const char *otherwise);
 
 // A setting that must be there.
-static inline const char *env_required(const char *name)
-{
-    const char *value = env_or(name, NULL);
+const char *env_required(const char *name);
 
-    if (!value)
-        bus_end("%s is not set in the environment; see --help", name);
-    return value;
-}
+// A database's address: from NAME, or from the file that NAME_FILE names, a secret whose first line it is. NULL, with a
+// sentence that names the setting, the file and what to do, when it is missing, empty, unreadable, open to others, or
+// an address that db_address_fault refuses. Neither is ever quoted.
+const char *env_url_or(arena_t *arena, const char *name, const char **ret_why);
 
-// A database's address: from NAME, or from the file that NAME_FILE names (a secret; ends at the first line
-// feed).
-static inline const char *env_url(arena_t *arena, const char *name)
-{
-    const char *value = getenv(name), *path = getenv(arena_printf(arena, "%s_FILE", name));
-    char text[4096];
+// The same; the process ends with the sentence.
+const char *env_url(arena_t *arena, const char *name);
 
-    if (value && *value)
-        return arena_text(arena, value);
-    if (!path || !*path)
-        bus_end("%s is not set, nor is %s_FILE; see --help", name, name);
-    FILE *file = fopen(path, "r");
-    if (!file || !fgets(text, sizeof text, file))
-        bus_end("%s_FILE names %s, which cannot be read", name, path);
-    fclose(file);
-    text[strcspn(text, "\n")] = '\0';
-    return arena_text(arena, text);
-}
+// What is wrong with a file that holds a secret, completing "PATH ..."; NULL when nothing is. It must be a file with
+// something in it that neither its group nor others may read or write.
+const char *env_secret_fault(arena_t *arena, const char *path);
 
 // Does this process belong to a rehearsal?
-static inline bool env_rehearsal(void)
-{
-    return env_or("REHEARSAL", NULL) != NULL;
-}
+bool env_rehearsal(void);

@@ -240,7 +240,7 @@ void figures_turn(struct loop *loop)
     vitals_database(vitals, loop->db,
                     loop->down_tries == 0 && loop->answered_ms != 0 &&
                         (loop->stopping || clock_stopwatch_ms() - loop->answered_ms <= LIMIT_SILENCE_MS),
-                    loop->away);
+                    loop->waits_for);
     vitals_broker(vitals, bus_broker_alive(loop->bus));
     vitals_feed(vitals, bus_feed_alive(loop->bus));
     if (loop_leads(loop) && lag > LIMIT_LAG_EVENTS && !loop->figures->gaining)
@@ -253,6 +253,6 @@ void figures_turn(struct loop *loop)
 
 void figures_waiting(struct loop *loop)
 {
-    vitals_database(loop->vitals, loop->db, false, loop->away);
+    vitals_database(loop->vitals, loop->db, false, loop->waits_for);
     vitals_publish(loop->vitals);
 }

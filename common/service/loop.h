@@ -93,7 +93,7 @@ struct loop {
     int64_t down_until_ms;  // the database is away: not tried before this
     int down_tries;
     int64_t answered_ms;  // the database answered a statement then; 0: never
-    char away[256];       // why it could not be reached last
+    char waits_for[LIMIT_REASON_BYTES];  // why the database does not serve us, as it was told; "": it does
     int64_t asked_ms;         // requests to others were looked for then; 0: look now
     int64_t leading_backend;  // the server process in which we hold the lease; 0: we do not
     uint64_t head;            // the last position of the log that we know of
@@ -110,7 +110,7 @@ struct message loop_transaction(const struct loop *loop);
 const char *loop_reason(const struct loop *loop, const struct message *message);
 
 // Is the database there? Connects when it is time to try again. Ends the process when a statement cannot be
-// prepared.
+// prepared, or when the schema has a step that this program can not run with.
 bool loop_connected(struct loop *loop);
 
 // Do we hear events and fire timers?

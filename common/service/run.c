@@ -4,6 +4,8 @@
 #include "clock/clock.h"
 #include "log/log.h"
 #include "env/env.h"
+#include "env/settings.h"
+#include "stop/stop.h"
 #include "service_store.sql.h"
 
 #include <assert.h>
@@ -37,9 +39,9 @@ struct gathered {
 const char *instance_name(void)
 {
     static char host[256];
-    const char *instance = getenv("INSTANCE");
+    const char *instance = env_or("INSTANCE", NULL);
 
-    if (instance && *instance)
+    if (instance)
         return instance;
     return gethostname(host, sizeof host - 1) == 0 && *host ? host : "unnamed";
 }
@@ -74,6 +76,7 @@ static struct loop *loop_new(const struct service *service)
     struct db_config config = {.url = env_url(turn, "DATABASE_URL"),
                                .schema = service->name,
                                .statements = sql.statements,
+                               .migrations = sql.migrations,
                                .application_name = service->name};
 
     assert(loop);
@@ -110,6 +113,14 @@ static void loop_destroy(struct loop **loop_p)
     *loop_p = NULL;
 }
 
+// Told once, and again when it is another reason.
+static void tell_waiting(struct loop *loop, const char *reason)
+{
+    if (strcmp(loop->waits_for, reason) != 0)
+        log_warn("waiting for the database", "reason", reason, NULL);
+    snprintf(loop->waits_for, sizeof loop->waits_for, "%s", reason);
+}
+
 bool loop_connected(struct loop *loop)
 {
     struct message message = loop_message(loop);
@@ -119,21 +130,18 @@ bool loop_connected(struct loop *loop)
         return false;
     switch (db_connect(&message)) {
     case OK:
-        if (loop->down_tries > 0)
-            log_info("the database is back", NULL);
+        if (*loop->waits_for)
+            log_info("the database is there, going on", NULL);
+        *loop->waits_for = '\0';
         loop->down_tries = 0;
         return true;
     case RETRY:
         break;
     case REFUSED:
     case POISON:
-        log_alarm("the database does not fit this program; bring it up to date with --migrate", "reason",
-                  message.reason, NULL);
-        exit(1);
+        bus_end("the database does not fit this program: %s", message.reason);
     }
-    snprintf(loop->away, sizeof loop->away, "%s", message.reason);
-    if (loop->down_tries == 0)
-        log_warn("the database is away", "reason", message.reason, NULL);
+    tell_waiting(loop, message.reason);
     loop->leading_backend = 0;
     int64_t pause_ms = DOWN_MS << (loop->down_tries < 8 ? loop->down_tries : 8);
     loop->down_until_ms = clock_stopwatch_ms() + (pause_ms < DOWN_MAX_MS ? pause_ms : DOWN_MAX_MS);
@@ -303,6 +311,7 @@ static void leave(struct loop *loop)
 
 static int serve(const struct service *service)
 {
+    stop_at_once();
     struct loop *loop = loop_new(service);
     struct bus_config config = bus_config_from_env(service->name);
     int64_t stopping_ms = 0;
@@ -328,7 +337,6 @@ static int serve(const struct service *service)
 
 static int migrate(const struct service *service)
 {
-    const char *role = getenv("DATABASE_ROLE");
     struct service_sql sql = service_sql(service);
     arena_t *arena = arena_new(LIMIT_ARENA_BYTES);
     struct db_config config = {
@@ -336,7 +344,7 @@ static int migrate(const struct service *service)
     struct message message = message_new(arena);
 
     message.db = db_new(&config);
-    status_t status = db_migrate(&message, role && *role ? role : service->name, sql.migrations);
+    status_t status = db_migrate(&message, env_or("DATABASE_ROLE", service->name), sql.migrations);
     if (status == OK)
         log_info("the schema is up to date", "schema", service->name, NULL);
     else
@@ -358,18 +366,10 @@ static int help(const struct service *service, FILE *to, int code)
             "                                        position or instant (ISO 8601) UNTIL\n"
             "       tildel-%s --describe             the messages it speaks, as JSON\n"
             "\n"
-            "environment:\n"
-            "  DATABASE_URL or DATABASE_URL_FILE  the service's own role\n"
-            "  MIGRATE_URL or MIGRATE_URL_FILE    the schemas' owner, for --migrate and --replay\n"
-            "  DATABASE_ROLE                      whom --migrate grants the tables to; the service's name\n"
-            "  BUS_BROKER, BUS_FEED, BUS_KEYS     broker, event log's feed, folder of keys\n"
-            "  BUS_NAME                           name of the key; the service's name\n"
-            "  INSTANCE                           name of this process; the host's name\n"
-            "  REHEARSAL                          set: this process belongs to a rehearsal\n"
-            "  METRICS_BIND                       address:port of /metrics, /live and /ready; not set: none\n"
-            "\n"
-            "exit codes: 0 well, 1 a fault told in one sentence, 2 wrong usage, 3 unhealthy\n",
+            "exit codes: 0 well, 1 a fault told in one sentence, 2 wrong usage, 3 unhealthy\n"
+            "\n",
             service->name, service->name, service->name, service->name, service->name);
+    settings_help(to, "services");
     return code;
 }
 

@@ -1038,6 +1038,88 @@ static void replayed(struct loop *loop, struct message *again, const struct rows
     assert_int_equal(0, harvest.made_count);
 }
 
+// ---- the schema and the program are not always of one age
+
+// The database as a program sees it when it connects anew after the schema's steps were changed by this statement.
+static void steps_changed(struct loop *loop, const struct sql *change)
+{
+    const struct sql *const list[] = {change, NULL};
+    const struct sql *const *const lists[] = {list, NULL};
+    struct message message = message_new(loop->turn);
+    struct db_config config = {.url = getenv("CHECK_DATABASE_URL"), .schema = schema_name, .statements = lists};
+
+    message.db = db_new(&config);
+    assert_well(db_connect(&message), &message);
+    assert_well(db_run(&message, change, NULL, 0, NULL), &message);
+    db_destroy(&message.db);
+}
+
+static void connect_anew(struct loop *loop)
+{
+    struct service_sql sql = service_sql(&trial);
+    struct db_config config = {.url = getenv("CHECK_DATABASE_URL"),
+                               .schema = schema_name,
+                               .statements = sql.statements,
+                               .migrations = sql.migrations};
+
+    db_destroy(&loop->db);
+    loop->db = db_new(&config);
+    loop->down_until_ms = 0;
+}
+
+static const struct sql forget_step = {.name = "forget_step",
+                                       .text = "UPDATE schema_step SET list = 9 WHERE list = 1 AND number = 1"};
+static const struct sql take_step = {.name = "take_step",
+                                     .text = "UPDATE schema_step SET list = 1 WHERE list = 9"};
+static const struct sql next_step = {.name = "next_step",
+                                     .text = "INSERT INTO schema_step (list, number, oldest) VALUES (1, 2, 1)"};
+static const struct sql step_after = {.name = "step_after",
+                                      .text = "INSERT INTO schema_step (list, number, oldest) VALUES (0, 3, 2)"};
+
+static void a_service_waits_for_a_step_and_goes_on_by_itself(void **state)
+{
+    struct loop *loop = *state;
+
+    steps_changed(loop, &forget_step);  // given
+    connect_anew(loop);
+
+    assert_false(loop_connected(loop));  // when, then
+    assert_non_null(strstr(loop->waits_for, "is at step 0 of list 1 and this program needs step 1"));
+    steps_changed(loop, &take_step);
+    loop->down_until_ms = 0;
+    assert_true(loop_connected(loop));
+    assert_string_equal("", loop->waits_for);
+}
+
+static void a_service_works_on_a_schema_that_is_one_step_ahead(void **state)
+{
+    struct loop *loop = *state;
+
+    steps_changed(loop, &next_step);  // given
+    connect_anew(loop);
+
+    assert_true(loop_connected(loop));  // when, then
+}
+
+static void a_service_ends_on_a_schema_that_has_left_it_behind(void **state)
+{
+    struct loop *loop = *state;
+    int status = 0;
+
+    steps_changed(loop, &step_after);  // given
+    pid_t child = fork();              // when
+    if (child == 0) {
+        fclose(stderr);
+        loop->db = NULL;  // the connection is the parent's
+        connect_anew(loop);
+        loop_connected(loop);
+        _exit(0);
+    }
+
+    assert_int_equal(child, waitpid(child, &status, 0));  // then
+    assert_int_equal(1, WEXITSTATUS(status));
+}
+
 static void replay_makes_the_same_tables(void **state)
 {
     struct loop *loop = *state;
@@ -1096,6 +1178,9 @@ int main(void)
         TEST(what_is_due_is_obeyed_once),
         TEST(a_request_is_asked_until_it_is_answered_and_then_forgotten),
         TEST(an_answer_that_can_not_be_handled_waits_for_an_operator),
+        TEST(a_service_waits_for_a_step_and_goes_on_by_itself),
+        TEST(a_service_works_on_a_schema_that_is_one_step_ahead),
+        TEST(a_service_ends_on_a_schema_that_has_left_it_behind),
         TEST(replay_makes_the_same_tables),
     };
 

@@ -6,31 +6,27 @@
 #include "bus/secure.h"
 #include "clock/clock.h"
 #include "env/env.h"
+#include "env/settings.h"
+#include "stop/stop.h"
 
 #include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 
 #define ROUTING_ID_BYTES 5    // what ZeroMQ gives a peer that set none: a zero and a 32-bit number
 #define TAKEN_AT_ONCE    256  // messages between two looks at ZAP, the clock and signals
 #define FRAMES           3    // routing id, packet, body
 #define KEY_NAME         "broker"
 
-static const char help[] =
-    "tildel-broker: routes requests to services by name. Settings come from the environment:\n"
-    "\n"
-    "  BROKER_BIND   where to listen, for example tcp://127.0.0.1:5555\n"
-    "  BUS_KEYS      folder with registry.zpl and broker.secret.zpl (see tildel-keys)\n"
-    "  REHEARSAL     file that keeps a rehearsal's calendar; unset or empty: a real stack\n"
-    "  METRICS_BIND  address:port of /metrics, /live and /ready; unset: none\n"
+static const char usage[] =
+    "tildel-broker: routes requests to services by name.\n"
     "\n"
     "  --health [live|ready]  ask the broker at METRICS_BIND; without a word: ready\n"
     "  --help                 this text\n"
     "\n"
     "It stops within a second after SIGTERM or SIGINT. Log lines are JSON on standard error.\n"
-    "Exit codes: 0 stopped as asked; 1 a fault, told in one sentence; 2 wrong usage; 3 unhealthy.\n";
+    "Exit codes: 0 stopped as asked; 1 a fault, told in one sentence; 2 wrong usage; 3 unhealthy.\n"
+    "\n";
 
 // ------------------------------------------------------------------ transport
 
@@ -114,19 +110,6 @@ static void router_drain(struct broker *broker, zsock_t *router)
 
 // ------------------------------------------------------------------ the loop
 
-static int stop_fd_open(void)
-{
-    sigset_t stops;
-
-    sigemptyset(&stops);
-    sigaddset(&stops, SIGTERM);
-    sigaddset(&stops, SIGINT);
-    int stop_fd = sigprocmask(SIG_BLOCK, &stops, NULL) == 0 ? signalfd(-1, &stops, SFD_CLOEXEC) : -1;
-    if (stop_fd < 0)
-        bus_end("signals cannot be waited for: %s", strerror(errno));
-    return stop_fd;
-}
-
 // It needs no other process: it is ready when it listens.
 static void show(struct broker *broker, struct broker_figures *figures, vitals_t *vitals)
 {
@@ -176,14 +159,14 @@ static registry_t *registry_open(const char *keys, bool rehearsal)
 
 static int run(void)
 {
+    stop_at_once();
     const char *bind = env_required("BROKER_BIND");
     const char *keys = env_required("BUS_KEYS");
-    const char *rehearsal = getenv("REHEARSAL");
-    struct calendar calendar = calendar_open(rehearsal && *rehearsal ? rehearsal : NULL);
+    struct calendar calendar = calendar_open(env_or("REHEARSAL", NULL));
     registry_t *registry = registry_open(keys, calendar.path != NULL);
     struct key_pair own = secure_own_key(keys, KEY_NAME, registry);
 
-    int stop_fd = stop_fd_open();
+    int stop_fd = stop_open();
     vitals_t *vitals = vitals_start(KEY_NAME, "");
     secure_t *secure = secure_start(registry, may_connect);
     zsock_t *router = secure_bind(secure, ZMQ_ROUTER, bind, own.secret_key);
@@ -205,6 +188,13 @@ static int run(void)
     return 0;
 }
 
+static int help(FILE *to, int code)
+{
+    fputs(usage, to);
+    settings_help(to, "broker");
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     log_start("broker");
@@ -212,10 +202,7 @@ int main(int argc, char **argv)
         return run();
     if (argc > 1 && streq(argv[1], "--health"))
         return health_main(argc - 2, argv + 2);
-    if (argc == 2 && streq(argv[1], "--help")) {
-        fputs(help, stdout);
-        return 0;
-    }
-    fputs(help, stderr);
-    return 2;
+    if (argc == 2 && streq(argv[1], "--help"))
+        return help(stdout, 0);
+    return help(stderr, 2);
 }

@@ -5,6 +5,8 @@
 #include "bus/end.h"
 #include "clock/clock.h"
 #include "env/env.h"
+#include "env/settings.h"
+#include "stop/stop.h"
 #include "limits/limits.h"
 #include "log/log.h"
 #include "values/values.h"
@@ -240,6 +242,7 @@ static void serve(struct connector *connector)
 
 static int run(void)
 {
+    stop_at_once();
     struct connector connector = {.debtor = debtor_from_env(), .trays = trays_from_env()};
     struct bus_config config = bus_config_from_env("finance");
 
@@ -268,32 +271,25 @@ static int run(void)
     return 0;
 }
 
-static const char help[] =
+static const char usage[] =
     "tildel-connector: pays through ISO 20022 files. Serves the name \"finance\" until SIGTERM.\n"
-    "\n"
-    "Environment:\n"
-    "  BUS_NAME BUS_BROKER BUS_KEYS   as for every process (BUS_NAME is finance when not set)\n"
-    "  FINANCE_OUT        out-tray: one pain.001.001.09 file an order, renamed into view\n"
-    "  FINANCE_IN         in-tray: the bank's pain.002.001.10 files (*.xml)\n"
-    "  FINANCE_DONE       where files that were told are laid\n"
-    "  FINANCE_REJECTED   where files that can not be read are laid, each with a .reason "
-    "(FINANCE_IN/../rejected)\n"
-    "  FINANCE_STATE      what must survive: one small file an order, for ever\n"
-    "  DEBTOR_NAME        who pays\n"
-    "  DEBTOR_ACCOUNT     from which account, 11 digits\n"
-    "  DEBTOR_BIC         in which bank; or DEBTOR_CLEARING, its number in the clearing system\n"
-    "  ISO20022_SCHEMAS   folder with pain.001.001.09.xsd and pain.002.001.10.xsd; not set: structure only\n"
-    "  METRICS_BIND       address:port of /metrics, /live and /ready; not set: none\n"
     "\n"
     "  --health [live|ready]  ask the connector at METRICS_BIND; without a word: ready\n"
     "\n"
-    "Exit codes: 0 well, 1 a fault told in one sentence, 2 wrong usage, 3 unhealthy.\n";
+    "Exit codes: 0 well, 1 a fault told in one sentence, 2 wrong usage, 3 unhealthy.\n\n";
+
+static int help(void)
+{
+    fputs(usage, stdout);
+    settings_help(stdout, "connector");
+    return 0;
+}
 
 int main(int argc, char **argv)
 {
     log_start("connector");
     if (argc == 2 && strcmp(argv[1], "--help") == 0)
-        return fputs(help, stdout) < 0;
+        return help();
     if (argc > 1 && strcmp(argv[1], "--health") == 0)
         return health_main(argc - 2, argv + 2);
     if (argc > 1) {

@@ -2,6 +2,7 @@
 #include "console.h"
 
 #include "clock/clock.h"
+#include "env/env.h"
 #include "limits/limits.h"
 #include "service_v1.pb-c.h"
 #include "values/values.h"
@@ -24,10 +25,10 @@ const char *const service_names[] = {"intake",  "approval",  "evaluation", "allo
 // executable.
 static const char *protoset_path(arena_t *arena)
 {
-    const char *path = getenv("TILDEL_PROTOSET");
+    const char *path = env_or("TILDEL_PROTOSET", NULL);
     char self[PATH_MAX];
 
-    if (path != NULL && path[0] != '\0')
+    if (path != NULL)
         return path;
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     self[length > 0 ? length : 0] = '\0';
@@ -80,13 +81,11 @@ bus_t *console_bus(struct console *console)
 
     if (console->bus != NULL)
         return console->bus;
-    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++) {
-        const char *value = getenv(needed[i]);
-        if (value == NULL || value[0] == '\0')
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
+        if (env_or(needed[i], NULL) == NULL)
             exit(fault(EXIT_REFUSED,
                        "%s is not set: where is the stack? deploy/up writes a file of settings, .run/env",
                        needed[i]));
-    }
     struct bus_config config = bus_config_from_env("console");
     const char *key = arena_printf(console->ground, "%s/%s.secret.zpl", config.keys, config.name);
     if (access(key, R_OK) != 0)

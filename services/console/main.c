@@ -12,7 +12,7 @@
 
 const struct command *const command_groups[] = {
     commands_send,   commands_register, commands_call, commands_application, commands_case, commands_log,
-    commands_replay, commands_status,   NULL,
+    commands_replay, commands_status,   commands_settings, NULL,
 };
 
 int main(int argc, char **argv)

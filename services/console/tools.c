@@ -2,6 +2,7 @@
 #include "tools.h"
 
 #include "console_replay.sql.h"
+#include "env/env.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,32 +24,18 @@ int tools_prefix(struct console *console, const char *option, const char **ret)
     return EXIT_DONE;
 }
 
-// The owner's database, as for --migrate of the services. NULL when it is not set.
-static const char *owner_url(struct console *console)
-{
-    const char *url = getenv("MIGRATE_URL"), *path = getenv("MIGRATE_URL_FILE");
-    struct source file;
-    const char *why;
-
-    if (url != NULL && url[0] != '\0')
-        return url;
-    if (path == NULL || path[0] == '\0' || !source_read(console->ground, path, &file, &why))
-        return NULL;
-    char *text = (char *)file.text;
-    text[strcspn(text, "\n")] = '\0';
-    return text;
-}
-
 // Connect as the owner. The statements need the schema's own functions, save the one that asks whether it is
 // there.
 static int connect_to(struct console *console, const char *schema, const struct sql *const *const *statements)
 {
-    struct db_config config = {
-        .url = owner_url(console), .schema = schema, .statements = statements, .application_name = "tildel"};
+    const char *why = NULL;
+    struct db_config config = {.url = env_url_or(console->ground, "MIGRATE_URL", &why),
+                               .schema = schema,
+                               .statements = statements,
+                               .application_name = "tildel"};
 
     if (config.url == NULL)
-        return fault(EXIT_REFUSED, "MIGRATE_URL is not set: '%s' needs the owner's database",
-                     console->command->name);
+        return fault(EXIT_REFUSED, "'%s' needs the owner's database: %s", console->command->name, why);
     console->message.db = db_new(&config);
     if (statements == NULL || db_connect(&console->message) == OK)
         return EXIT_DONE;

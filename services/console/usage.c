@@ -2,6 +2,8 @@
 // the rows.
 #include "console.h"
 
+#include "env/env.h"
+#include "env/settings.h"
 #include "table.h"
 #include "values/values.h"
 #include "limits/limits.h"
@@ -104,13 +106,8 @@ static void print_help(void)
         }
     puts("\nOptions of every command:");
     print_options(common_options);
-    puts("\nEnvironment:\n"
-         "  BUS_BROKER BUS_KEYS               where the broker is, and the folder of the keys\n"
-         "  BUS_NAME                          the name of the key to use (console)\n"
-         "  BUS_FEED                          the event log's feed, for log tail --follow; optional\n"
-         "  TILDEL_ACTOR                      who acts when --as is not given\n"
-         "  TILDEL_PROTOSET                   the contract's descriptor set, where it is not installed\n"
-         "  MIGRATE_URL                       the owner's database, for replay and compare");
+    putchar('\n');
+    settings_help(stdout, "console");
     print_exit_codes();
     puts("\n`tildel COMMAND --help` tells more about each.");
 }
@@ -207,9 +204,7 @@ static int read_actor(struct console *console)
     const char *why;
 
     if (text == NULL)
-        text = getenv("TILDEL_ACTOR");
-    if (text == NULL || text[0] == '\0')
-        text = DEFAULT_ACTOR;
+        text = env_or("TILDEL_ACTOR", DEFAULT_ACTOR);
     if (!actor_parse(console->ground, text, actor, &why))
         return fault(EXIT_USAGE, "%s", why);
     console->actor = actor;

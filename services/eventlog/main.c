@@ -8,7 +8,9 @@
 #include "limits/limits.h"
 #include "log/log.h"
 #include "env/env.h"
+#include "env/settings.h"
 #include "metrics/vitals.h"
+#include "stop/stop.h"
 #include "values/values.h"
 
 #include <assert.h>
@@ -21,7 +23,7 @@
 #define TURN_BYTES (64 * 1024 * 1024)  // an arena for a whole batch: its bytes, decoded, and as parameters
 #define STANDBY_MS 1000                // between two tries to take the log over
 
-static const char help[] =
+static const char usage[] =
     "usage: tildel-eventlog [--migrate | --verify | --health | --help]\n"
     "\n"
     "The one log of everything that has happened: appends events in one order without gaps, serves pages of "
@@ -33,14 +35,8 @@ static const char help[] =
     "  --verify    recompute every leaf hash, root and version from the database; prints one line of JSON\n"
     "  --health    [live|ready]: ask the one at METRICS_BIND; without a word: ready, that is, it leads\n"
     "\n"
-    "Environment: DATABASE_URL or DATABASE_URL_FILE (the role tildel_eventlog), MIGRATE_URL or "
-    "MIGRATE_URL_FILE and\n"
-    "DATABASE_ROLE (--migrate), BUS_BROKER, BUS_KEYS, BUS_NAME (eventlog), FEED_BIND (tcp://address:port),\n"
-    "REHEARSAL (set: the log of a rehearsal; must be as the log was made), METRICS_BIND (address:port of\n"
-    "/metrics, /live and /ready; not set: none).\n"
-    "\n"
     "Exit codes: 0 well; 1 a fault, told in one sentence; 2 wrong usage; 3 unhealthy; 4 --verify found a "
-    "fault.\n";
+    "fault.\n\n";
 
 static const double event_bounds[] = {1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, INFINITY};
 static const double seconds_bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,    0.1,
@@ -69,6 +65,8 @@ struct process {
     char lost[256];       // why it could not, last
 };
 
+static const struct migration *const migrations[] = {migrations_eventlog, NULL};
+
 static struct message turn_message(struct process *process)
 {
     struct message message = message_new(process->arena);
@@ -83,6 +81,7 @@ static db_t *open_database(const char *url, bool prepare)
     struct db_config config = {.url = url,
                                .schema = "eventlog",
                                .statements = prepare ? statements : NULL,
+                               .migrations = prepare ? migrations : NULL,
                                .application_name = "tildel-eventlog"};
 
     return db_new(&config);
@@ -414,7 +413,7 @@ static void open_feed(struct process *process, const struct bus_config *config)
 // Wait, as long as it takes, until the log is ours; a second process stands by here.
 static void take_over_first(struct process *process)
 {
-    bool told = false;
+    char told[LIMIT_REASON_BYTES] = "";
 
     for (;;) {
         struct message message = turn_message(process);
@@ -425,9 +424,9 @@ static void take_over_first(struct process *process)
             log_alarm("the log cannot be taken over", "reason", message.reason, NULL);
             exit(1);
         }
-        if (!told)
+        if (strcmp(told, message.reason) != 0)
             log_info("standing by", "reason", message.reason, NULL);
-        told = true;
+        snprintf(told, sizeof told, "%s", message.reason);
         vitals_waiting(process->vitals, "standing by: %s", message.reason);
         arena_reset(process->arena);
         zclock_sleep(STANDBY_MS);
@@ -440,6 +439,7 @@ static void take_over_first(struct process *process)
 
 static int run(void)
 {
+    stop_at_once();
     struct bus_config config = bus_config_from_env("eventlog");
     struct process process = {.arena = arena_new(TURN_BYTES)};
 
@@ -470,14 +470,12 @@ static int run(void)
 
 static int migrate(void)
 {
-    static const struct migration *const lists[] = {migrations_eventlog, NULL};
     arena_t *arena = arena_new(LIMIT_ARENA_BYTES);
     struct message message = message_new(arena);
     db_t *db = open_database(env_url(arena, "MIGRATE_URL"), false);
-    const char *login = getenv("DATABASE_ROLE");
 
     message.db = db;
-    status_t status = db_migrate(&message, login && *login ? login : NULL, lists);
+    status_t status = db_migrate(&message, env_or("DATABASE_ROLE", NULL), migrations);
     if (status != OK)
         log_alarm("the schema could not be brought up to date", "reason", message.reason, NULL);
     else
@@ -516,6 +514,7 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], options[i].option) == 0)
             return options[i].run();
     bool asked = argc == 2 && strcmp(argv[1], "--help") == 0;
-    fputs(help, asked ? stdout : stderr);
+    fputs(usage, asked ? stdout : stderr);
+    settings_help(asked ? stdout : stderr, "eventlog");
     return asked ? 0 : 2;
 }
