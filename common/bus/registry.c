@@ -3,6 +3,7 @@
 #include "bus/registry.h"
 
 #include "bus/end.h"
+#include "bus/seal.h"
 #include "clock/clock.h"
 #include "limits/limits.h"
 #include "log/log.h"
@@ -16,6 +17,7 @@
 // An entry as it was read. Its strings live in the tree of its book.
 struct entry {
     struct registered key;
+    const char *of;  // NULL, or whose second key it is
     int64_t not_before_us;
     int64_t not_after_us;
 };
@@ -24,24 +26,31 @@ struct entry {
 struct book {
     zconfig_t *tree;
     zhashx_t *by_key;  // owns the entries
-    zhashx_t *by_name;
+    zhashx_t *by_name;  // without second keys
 };
 
 struct registry {
     char *path;
     bool rehearsal;
     struct stat seen;  // of the version that was read last, also when it was malformed
+    int64_t torn_ms;   // since when what is there is no whole version; 0: it is
+    int64_t again_ms;  // then it is looked at again
+    bool torn_told;
+    int64_t date_us;  // when the next key begins or ends to be valid
     struct book book;
     char *why;  // the last sentence of registered_speaks
 };
 
-#define WHY_BYTES  512
-#define NAME_BYTES 32
+#define WHY_BYTES     512
+#define NAME_BYTES    32
+#define TORN_AGAIN_MS 50
+#define TORN_LONG_MS  2000  // nobody writes for that long: it was left so
 
 // What a fault in the file is told into, while it is read.
 struct reading {
     const char *path;
     bool rehearsal;
+    bool torn;  // not a fault yet: it is being written
     char fault[WHY_BYTES];
 };
 
@@ -164,24 +173,23 @@ static bool instant_valid(struct reading *reading, zconfig_t *section, const cha
                   field, text);
 }
 
+#define FIELDS        "public serves asks feed speaks not_before not_after of"
+#define FIELDS_SECOND "public of not_before not_after"  // its rights are those of the first
+
 // A misspelt field must not silently take a right away or give one.
-static bool fields_known(struct reading *reading, zconfig_t *section)
+static bool fields_known(struct reading *reading, zconfig_t *section, bool second)
 {
+    const char *known = second ? FIELDS_SECOND : FIELDS;
+
     for (zconfig_t *field = zconfig_child(section); field; field = zconfig_next(field))
-        if (!word_in("public serves asks feed speaks not_before not_after", zconfig_name(field)))
-            return faulty(reading, zconfig_name(section),
-                          "the field '%.40s' is not known; known are public, "
-                          "serves, asks, feed, speaks, not_before, not_after",
-                          zconfig_name(field));
+        if (!word_in(known, zconfig_name(field)))
+            return faulty(reading, zconfig_name(section), "the field '%.40s' is not known%s; known are %s",
+                          zconfig_name(field), second ? " in a second key" : "", known);
     return true;
 }
 
 static bool rights_valid(struct reading *reading, const struct registered *key, const char *feed)
 {
-    if (!name_valid(key->name, strlen(key->name)))
-        return faulty(reading, key->name, "the name is not 1 to %d of a-z 0-9 _ -", NAME_BYTES);
-    if (!public_key_valid(key->public_key))
-        return faulty(reading, key->name, "public is not 40 characters of Z85");
     if (!names_valid(key->serves, false))
         return faulty(reading, key->name, "serves is '%.60s', which is not service names of a-z 0-9 _ -",
                       key->serves);
@@ -192,10 +200,24 @@ static bool rights_valid(struct reading *reading, const struct registered *key, 
     return speaks_valid(reading, key);
 }
 
+static bool key_valid(struct reading *reading, zconfig_t *section, const struct entry *entry)
+{
+    const char *name = zconfig_name(section);
+
+    if (!name_valid(name, strlen(name)))
+        return faulty(reading, name, "the name is not 1 to %d of a-z 0-9 _ -", NAME_BYTES);
+    if (!public_key_valid(entry->key.public_key))
+        return faulty(reading, name, "public is not 40 characters of Z85");
+    if (entry->of && entry->not_after_us == INT64_MAX)
+        return faulty(reading, name, "a second key of '%.40s' needs not_after: when it ends", entry->of);
+    return true;
+}
+
 static bool entry_read(struct reading *reading, zconfig_t *section, struct entry *entry)
 {
     const char *feed = zconfig_get(section, "feed", "no");
 
+    entry->of = zconfig_get(section, "of", NULL);
     entry->key = (struct registered){
         .name = zconfig_name(section),
         .public_key = zconfig_get(section, "public", ""),
@@ -204,9 +226,10 @@ static bool entry_read(struct reading *reading, zconfig_t *section, struct entry
         .speaks = zconfig_get(section, "speaks", ""),
         .feed = streq(feed, "yes"),
     };
-    return fields_known(reading, section) && rights_valid(reading, &entry->key, feed) &&
+    return fields_known(reading, section, entry->of != NULL) &&
            instant_valid(reading, section, "not_before", INT64_MIN, &entry->not_before_us) &&
-           instant_valid(reading, section, "not_after", INT64_MAX, &entry->not_after_us);
+           instant_valid(reading, section, "not_after", INT64_MAX, &entry->not_after_us) &&
+           key_valid(reading, section, entry) && rights_valid(reading, &entry->key, feed);
 }
 
 static void entry_destroy(void **item_p)
@@ -244,31 +267,95 @@ static bool entry_add(struct reading *reading, struct book *book, zconfig_t *sec
         free(entry);
         return faulty(reading, zconfig_name(section), "its public key already stands under another name");
     }
-    if (zhashx_insert(book->by_name, entry->key.name, entry) != 0)
+    if (!entry->of && zhashx_insert(book->by_name, entry->key.name, entry) != 0)
         return faulty(reading, zconfig_name(section), "the name stands twice");
     return true;
+}
+
+// Second keys get the name and the rights of the first.
+static bool seconds_join(struct reading *reading, struct book *book)
+{
+    for (struct entry *entry = zhashx_first(book->by_key); entry; entry = zhashx_next(book->by_key)) {
+        const struct entry *first = entry->of ? zhashx_lookup(book->by_name, entry->of) : entry;
+        if (!first)
+            return faulty(reading, entry->key.name, "of is '%.40s', which is no first key of this registry",
+                          entry->of);
+        const char *public_key = entry->key.public_key;
+        entry->key = first->key;
+        entry->key.public_key = public_key;
+    }
+    return true;
+}
+
+static bool book_fill(struct reading *reading, struct book *book)
+{
+    bool valid = true;
+
+    for (zconfig_t *section = zconfig_child(book->tree); section && valid; section = zconfig_next(section))
+        valid = entry_add(reading, book, section);
+    if (valid && zhashx_size(book->by_key) == 0) {
+        snprintf(reading->fault, sizeof reading->fault, "%.300s: there is no key in it", reading->path);
+        valid = false;
+    }
+    return valid && seconds_join(reading, book);
+}
+
+static bool unreadable(struct reading *reading, const char *why)
+{
+    snprintf(reading->fault, sizeof reading->fault, "%.300s: %s", reading->path, why);
+    return false;
+}
+
+// The text of the file, whole and without its seal; NULL, with the fault told, when it is not to be had.
+static char *book_text(struct reading *reading)
+{
+    char *text = seal_read(reading->path);
+
+    if (!text) {
+        unreadable(reading, strerror(errno));
+        return NULL;
+    }
+    reading->torn = !seal_whole(text);
+    if (!reading->torn)
+        return seal_open(text);
+    unreadable(reading, "it was written only halfway, or edited by hand: who edits it removes both lines that begin "
+                        "with '# sealed'");
+    free(text);
+    return NULL;
 }
 
 // Read the whole file. False, with the fault told and *ret empty, when anything in it is wrong.
 static bool book_read(struct reading *reading, struct book *ret)
 {
-    struct book book = {.tree = zconfig_load(reading->path)};
-    if (!book.tree) {
-        snprintf(reading->fault, sizeof reading->fault, "%.300s: cannot be read as ZPL: %s", reading->path,
-                 access(reading->path, R_OK) == 0 ? "a line is malformed" : strerror(errno));
+    char *text = book_text(reading);
+    if (!text)
         return false;
-    }
+    struct book book = {.tree = zconfig_str_load(text)};
+    free(text);
+    if (!book.tree)
+        return unreadable(reading, "cannot be read as ZPL: a line is malformed");
     book.by_key = index_new(entry_destroy);
     book.by_name = index_new(NULL);
-
-    bool valid = true;
-    for (zconfig_t *section = zconfig_child(book.tree); section && valid; section = zconfig_next(section))
-        valid = entry_add(reading, &book, section);
+    bool valid = book_fill(reading, &book);
     if (valid)
         *ret = book;
     else
         book_close(&book);
     return valid;
+}
+
+// When does the next key begin or end to be valid?
+static int64_t book_date_us(struct book *book)
+{
+    int64_t now_us = clock_real_us(), date_us = INT64_MAX;
+
+    for (struct entry *entry = zhashx_first(book->by_key); entry; entry = zhashx_next(book->by_key)) {
+        if (entry->not_before_us > now_us && entry->not_before_us < date_us)
+            date_us = entry->not_before_us;
+        if (entry->not_after_us > now_us && entry->not_after_us < date_us)
+            date_us = entry->not_after_us;
+    }
+    return date_us;
 }
 
 static const struct registered *entry_valid_now(const struct entry *entry)
@@ -318,9 +405,14 @@ registry_t *registry_load(const char *path, bool rehearsal)
 
     struct reading reading = {.path = path, .rehearsal = rehearsal};
     if (stat(path, &registry->seen) != 0)
-        bus_end("%s: the registry of keys cannot be read: %s", path, strerror(errno));
-    if (!book_read(&reading, &registry->book))
-        bus_end("%s", reading.fault);
+        bus_end("%s: the registry of keys cannot be read: %s; deploy/init makes it", path, strerror(errno));
+    int64_t until_ms = clock_stopwatch_ms() + TORN_LONG_MS;
+    while (!book_read(&reading, &registry->book)) {
+        if (!reading.torn || clock_stopwatch_ms() > until_ms)
+            bus_end("%s", reading.fault);
+        zclock_sleep(TORN_AGAIN_MS);
+    }
+    registry->date_us = book_date_us(&registry->book);
     return registry;
 }
 
@@ -336,6 +428,30 @@ void registry_destroy(registry_t **registry_p)
     *registry_p = NULL;
 }
 
+// Has a key begun or ended to be valid since the last look?
+static bool date_passed(registry_t *registry)
+{
+    if (registry->date_us == INT64_MAX || clock_real_us() < registry->date_us)
+        return false;
+    registry->date_us = book_date_us(&registry->book);
+    log_info("a key of the registry has begun or ended to be valid", NULL);
+    return true;
+}
+
+// It is being written: look again soon. Told when it stays so.
+static void stay_torn(registry_t *registry, const struct reading *reading)
+{
+    int64_t now_ms = clock_stopwatch_ms();
+
+    if (registry->torn_ms == 0)
+        registry->torn_ms = now_ms;
+    registry->again_ms = now_ms + TORN_AGAIN_MS;
+    if (!registry->torn_told && now_ms - registry->torn_ms > TORN_LONG_MS) {
+        log_alarm("the new registry of keys is not whole, the old one stays in force", "reason", reading->fault, NULL);
+        registry->torn_told = true;
+    }
+}
+
 bool registry_refresh(registry_t *registry)
 {
     struct stat now;
@@ -343,16 +459,27 @@ bool registry_refresh(registry_t *registry)
     struct reading reading = {.path = registry->path, .rehearsal = registry->rehearsal};
 
     // A file that is away for a moment is being replaced; its next version will be seen.
-    if (stat(registry->path, &now) != 0 || stat_same(&now, &registry->seen))
-        return false;
+    if (stat(registry->path, &now) != 0)
+        return date_passed(registry);
+    bool again = registry->torn_ms != 0 && clock_stopwatch_ms() >= registry->again_ms;
+    if (stat_same(&now, &registry->seen) && !again)
+        return date_passed(registry);
     registry->seen = now;
-    if (!book_read(&reading, &book)) {
+    bool valid = book_read(&reading, &book);
+    if (reading.torn) {
+        stay_torn(registry, &reading);
+        return date_passed(registry);
+    }
+    registry->torn_ms = 0;
+    registry->torn_told = false;
+    if (!valid) {
         log_alarm("the new registry of keys is malformed, the old one stays in force", "reason",
                   reading.fault, NULL);
-        return false;
+        return date_passed(registry);
     }
     book_close(&registry->book);
     registry->book = book;
+    registry->date_us = book_date_us(&registry->book);
     log_info("the registry of keys was read again", "keys", log_number((int64_t)zhashx_size(book.by_key)),
              NULL);
     return true;
@@ -371,8 +498,8 @@ const struct registered *registry_by_name(const registry_t *registry, const char
 bool registry_serves(const registry_t *registry, const char *service)
 {
     // A walk that leaves the table's own cursor alone would need a copy; nobody else walks this table.
-    for (struct entry *entry = zhashx_first(registry->book.by_name); entry;
-         entry = zhashx_next(registry->book.by_name))
+    for (struct entry *entry = zhashx_first(registry->book.by_key); entry;
+         entry = zhashx_next(registry->book.by_key))
         if (entry_valid_now(entry) && registered_serves(&entry->key, service))
             return true;
     return false;

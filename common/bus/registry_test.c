@@ -1,7 +1,11 @@
 // The registry: what may stand in the file, and what it then allows.
 #include "bus/registry.h"
 
+#include "bus/seal.h"
 #include "clock/clock.h"
+
+#include "arena/arena.h"
+#include "values/values.h"
 
 #include <czmq.h>
 #include <setjmp.h>
@@ -214,6 +218,142 @@ static void a_file_that_is_away_for_a_moment_changes_nothing(void **state)
     assert_non_null(registry_by_key(world->registry, KEY_ONE));
 }
 
+#define SECOND(key, more) "one-1\n    public = \"" key "\"\n    of = \"one\"\n" more
+
+static void a_second_key_is_the_same_name_with_the_same_rights_until_its_end(void **state)
+{
+    struct world *world = *state;
+    const char *why = NULL;
+    Bus__V1__Actor actor = BUS__V1__ACTOR__INIT;
+    actor.role = BUS__V1__ACTOR__ROLE__SERVICE;
+    actor.subject = "one";
+
+    load(world, SECOND(KEY_TWO, "    not_after = \"2999-01-01T00:00:00Z\"\n")  // when
+         ENTRY("one", KEY_ONE, "    serves = \"intake\"\n    asks = \"eventlog\"\n    speaks = \"self\"\n"));
+
+    const struct registered *second = registry_by_key(world->registry, KEY_TWO);  // then
+    assert_non_null(second);
+    assert_string_equal("one", second->name);
+    assert_string_equal(KEY_TWO, second->public_key);
+    assert_true(registered_serves(second, "intake") && registered_asks(second, "eventlog"));
+    assert_true(registered_speaks(world->registry, second, &actor, &why));
+    assert_string_equal(KEY_ONE, registry_by_name(world->registry, "one")->public_key);
+    assert_null(registry_by_name(world->registry, "one-1"));
+    load(world, ENTRY("one", KEY_ONE, "") SECOND(KEY_TWO, "    not_after = \"2020-01-01T00:00:00Z\"\n"));
+    assert_null(registry_by_key(world->registry, KEY_TWO));
+    assert_non_null(registry_by_key(world->registry, KEY_ONE));
+}
+
+static void the_end_of_a_key_is_told_as_a_change(void **state)
+{
+    struct world *world = *state;
+    arena_t *arena = arena_new(4096);
+    char text[512];
+
+    snprintf(text, sizeof text, ENTRY("one", KEY_ONE, "") SECOND(KEY_TWO, "    not_after = \"%s\"\n"),
+             instant_text(arena, clock_real_us() + 300000));
+    load(world, text);  // given
+    assert_false(registry_refresh(world->registry));
+    assert_non_null(registry_by_key(world->registry, KEY_TWO));
+
+    zclock_sleep(400);  // when
+
+    assert_true(registry_refresh(world->registry));  // then
+    assert_null(registry_by_key(world->registry, KEY_TWO));
+    assert_false(registry_refresh(world->registry));
+    arena_destroy(&arena);
+}
+
+// The bytes of a sealed version.
+static char *sealed(const struct world *world, const char *text)
+{
+    seal_write(world->path, text);
+    char *bytes = seal_read(world->path);
+    assert_non_null(bytes);
+    return bytes;
+}
+
+static void a_sealed_version_is_taken_whole(void **state)
+{
+    struct world *world = *state;
+    load(world, ENTRY("one", KEY_ONE, ""));  // given
+
+    free(sealed(world, ENTRY("two", KEY_TWO, "")));  // when
+
+    assert_true(registry_refresh(world->registry));  // then
+    assert_null(registry_by_key(world->registry, KEY_ONE));
+    assert_non_null(registry_by_key(world->registry, KEY_TWO));
+}
+
+// Each first part of the new version over the old one, as a reader may see it while it is written in place: from a
+// version that a person wrote and from a sealed one, onto a longer and onto a shorter one.
+static void no_mixture_of_two_versions_is_taken(void **state)
+{
+    struct world *world = *state;
+    static const char one[] = ENTRY("one", KEY_ONE, "    serves = \"intake\"\n");
+    static const char two[] = ENTRY("two", KEY_TWO, "") ENTRY("one", KEY_ONE, "");
+    static const char *const changes[][2] = {{one, two}, {two, one}};
+    size_t wrong = 0;
+
+    for (int i = 0; i < 4; i++) {
+        char *new = sealed(world, changes[i % 2][1]), *whole = sealed(world, changes[i % 2][0]);
+        char *old = i < 2 ? seal_open(whole) : whole;
+        size_t new_size = strlen(new), old_size = strlen(old);
+        for (size_t cut = 1; cut < new_size; cut++) {
+            char *mixed = zmalloc(new_size + old_size + 1);
+            memcpy(mixed, new, cut);
+            if (cut < old_size)
+                strcpy(mixed + cut, old + cut);
+            wrong += seal_whole(mixed) && strcmp(mixed, old) != 0;
+            free(mixed);
+        }
+        free(new);
+        free(whole);
+    }
+
+    // Of a version without a seal, a first part so short that no mark is in it yet can not be told from what a person
+    // would write: it begins with "# sealed" letter by letter, which ZPL takes for a comment, or for no section.
+    assert_in_range(wrong, 0, 2 * strlen("# sealed "));
+    load(world, one);
+    char *new = sealed(world, two);
+    new[strlen(new) / 2] = '\0';
+    file_write(world, new);
+    assert_false(registry_refresh(world->registry));
+    assert_non_null(registry_by_key(world->registry, KEY_ONE));
+    assert_null(registry_by_key(world->registry, KEY_TWO));
+    free(new);
+    free(sealed(world, two));
+    zclock_sleep(60);
+    assert_true(registry_refresh(world->registry));
+    assert_non_null(registry_by_key(world->registry, KEY_TWO));
+}
+
+static void an_empty_version_leaves_the_old_in_force(void **state)
+{
+    struct world *world = *state;
+    load(world, ENTRY("one", KEY_ONE, ""));  // given
+
+    file_write(world, "");  // when
+
+    assert_false(registry_refresh(world->registry));  // then
+    assert_non_null(registry_by_key(world->registry, KEY_ONE));
+}
+
+static void a_version_that_stays_half_written_ends_the_start_with_a_sentence(void **state)
+{
+    struct world *world = *state;
+    char said[2048];
+    char *new = sealed(world, ENTRY("one", KEY_ONE, ""));
+
+    new[strlen(new) - 30] = '\0';
+    file_write(world, new);  // given
+
+    assert_int_equal(1, load_outcome(world, true, said));  // when
+
+    assert_non_null(strstr(said, "it was written only halfway, or edited by hand"));  // then
+    free(new);
+}
+
 // What may not stand in a registry, and what is said of it.
 static const struct {
     const char *text;
@@ -232,6 +372,12 @@ static const struct {
     {ENTRY("one", KEY_ONE, "    speaks = \"EDITOR:\"\n"), "speaks has the word 'EDITOR:'"},
     {ENTRY("one", KEY_ONE, "    not_after = \"tomorrow\"\n"), "not_after is 'tomorrow'"},
     {ENTRY("one", KEY_ONE, "    serve = \"intake\"\n"), "the field 'serve' is not known"},
+    {ENTRY("one", KEY_ONE, "") SECOND(KEY_TWO, ""), "a second key of 'one' needs not_after"},
+    {ENTRY("two", KEY_ONE, "") SECOND(KEY_TWO, "    not_after = \"2999-01-01T00:00:00Z\"\n"),
+     "key 'one-1': of is 'one', which is no first key"},
+    {ENTRY("one", KEY_ONE, "") SECOND(KEY_TWO, "    serves = \"payment\"\n"),
+     "the field 'serves' is not known in a second key"},
+    {"", "there is no key in it"},
     {ENTRY("one", KEY_ONE, "") ENTRY("two", KEY_ONE, ""), "key 'two': its public key already stands"},
     {ENTRY("one", KEY_ONE, "") ENTRY("one", KEY_TWO, ""), "key 'one': the name stands twice"},
 };
@@ -286,6 +432,12 @@ int main(void)
         A_TEST(a_changed_file_is_read_again),
         A_TEST(a_malformed_new_version_leaves_the_old_in_force),
         A_TEST(a_file_that_is_away_for_a_moment_changes_nothing),
+        A_TEST(a_second_key_is_the_same_name_with_the_same_rights_until_its_end),
+        A_TEST(the_end_of_a_key_is_told_as_a_change),
+        A_TEST(a_sealed_version_is_taken_whole),
+        A_TEST(no_mixture_of_two_versions_is_taken),
+        A_TEST(an_empty_version_leaves_the_old_in_force),
+        A_TEST(a_version_that_stays_half_written_ends_the_start_with_a_sentence),
         A_TEST(a_malformed_registry_ends_the_process_with_a_sentence),
         A_TEST(a_missing_registry_ends_the_process_with_a_sentence),
         A_TEST(a_key_that_speaks_for_anyone_exists_only_in_a_rehearsal),

@@ -126,7 +126,12 @@ static void key_file_check_mode(const char *path)
 {
     struct stat file;
     if (stat(path, &file) != 0)
-        bus_end("%s: the secret key cannot be read: %s", path, strerror(errno));
+        bus_end("%s: the secret key cannot be read: %s; deploy/init makes it", path, strerror(errno));
+    // What docker makes in the place of a file that was not there.
+    if (!S_ISREG(file.st_mode))
+        bus_end("%s: the secret key is not a file; deploy/init makes it", path);
+    if (file.st_size == 0)
+        bus_end("%s: the secret key is empty; remove it, deploy/init makes it again", path);
     if ((file.st_mode & (S_IRWXG | S_IRWXO)) != 0)
         bus_end("%s: the secret key is open to group or others (mode %04o); make it 0600", path,
                 (unsigned)(file.st_mode & 07777));
@@ -158,11 +163,13 @@ struct key_pair secure_own_key(const char *folder, const char *name, const regis
     key_file_check_mode(path);
     key_file_read(path, &own);
 
-    const struct registered *entry = registry_by_name(registry, name);
-    if (!entry)
+    // By key: while a key is changed, the old one is as good as the new.
+    const struct registered *entry = registry_by_key(registry, own.public_key);
+    bool registered = entry && streq(entry->name, name);
+    if (!registered && !registry_by_name(registry, name))
         bus_end("the registry of keys in %s has no key '%s' that is valid now", folder, name);
-    if (!streq(entry->public_key, own.public_key))
-        bus_end("%s: this key is not the one that the registry names '%s'", path, name);
+    if (!registered)
+        bus_end("%s: this key is not the one that the registry names '%s' now", path, name);
     return own;
 }
 

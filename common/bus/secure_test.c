@@ -307,6 +307,25 @@ static void a_secret_key_that_is_not_the_registered_one_is_refused(void **state)
     ends_saying(own_key_read, world, "is not 40 characters of Z85");
 }
 
+static void while_a_key_is_changed_both_are_the_own_one(void **state)
+{
+    struct world *world = *state;
+    FILE *file = fopen(world->registry_path, "a");
+    fprintf(file, "friend-1\n    public = \"%s\"\n    of = \"friend\"\n    not_after = \"2999-01-01T00:00:00Z\"\n",
+            world->stranger.public_key);
+    assert_int_equal(0, fclose(file));
+    assert_true(registry_refresh(world->registry));  // given
+
+    key_file_write(world, &world->stranger, 0600);  // when, then
+    assert_string_equal(world->stranger.secret_key,
+                        secure_own_key(world->folder, "friend", world->registry).secret_key);
+    key_file_write(world, &world->friend, 0600);
+    assert_string_equal(world->friend.secret_key,
+                        secure_own_key(world->folder, "friend", world->registry).secret_key);
+    key_file_write(world, &world->barred, 0600);
+    ends_saying(own_key_read, world, "is not the one that the registry names 'friend'");
+}
+
 static void bind_twice(struct world *world)
 {
     secure_t *secure = secure_start(world->registry, may_connect);
@@ -362,6 +381,7 @@ int main(void)
         IN_FOLDER(the_own_key_is_read),
         IN_FOLDER(a_secret_key_that_others_can_read_is_refused),
         IN_FOLDER(a_secret_key_that_is_not_the_registered_one_is_refused),
+        IN_FOLDER(while_a_key_is_changed_both_are_the_own_one),
         IN_FOLDER(a_port_that_is_taken_ends_the_process),
         IN_FOLDER(the_self_test_finds_a_server_that_lets_everyone_in),
         IN_FOLDER(the_self_test_does_not_take_silence_for_a_refusal),

@@ -3,6 +3,7 @@
 
 #include "clock/clock.h"
 #include "message/message.h"
+#include "values/values.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -669,6 +670,53 @@ static void a_worker_that_loses_its_right_is_sent_away_at_once(void **state)
     assert_null(worker_find(world->broker, 1));
 }
 
+// While a key is changed: the old one as a second key of the same name.
+static void second_key(struct world *world, const char *until)
+{
+    char text[2048];
+
+    snprintf(text, sizeof text,
+             "%spayment-1\n    public = \"" OFFICER_KEY "\"\n    of = \"payment\"\n    not_after = \"%s\"\n",
+             registry_text, until);
+    file_write(world->registry_path, text);
+    assert_true(registry_refresh(world->registry));
+    broker_registry_changed(world->broker);
+}
+
+static void a_second_key_serves_and_speaks_as_the_first(void **state)
+{
+    struct world *world = *state;
+    Bus__V1__Actor actor;
+    Bus__V1__Request request = a_request(&actor);
+    second_key(world, "2999-01-01T00:00:00Z");  // given
+
+    send_ready(world, 1, OFFICER_KEY, "payment", 10);  // when
+    forget_caught(world);
+    request.service = "payment";
+    send_request(world, 9, CONSOLE_KEY, &request, "");
+
+    handed(world, 0, 1);  // then
+    assert_string_equal("payment", worker_find(world->broker, 1)->key_name);
+}
+
+static void a_worker_is_sent_away_when_its_second_key_ends(void **state)
+{
+    struct world *world = *state;
+    char *until = instant_text(world->arena, clock_real_us() + 300000);
+    second_key(world, until);  // given
+    send_ready(world, 1, OFFICER_KEY, "payment", 10);
+    send_ready(world, 2, PAYMENT_KEY, "payment", 10);
+    forget_caught(world);
+
+    zclock_sleep(400);  // when
+    assert_true(registry_refresh(world->registry));
+    broker_registry_changed(world->broker);
+
+    assert_int_equal(BUS__V1__PACKET__KIND_DISCONNECT, world->caught[0].packet->kind_case);  // then
+    assert_null(worker_find(world->broker, 1));
+    assert_non_null(worker_find(world->broker, 2));
+}
+
 static void a_client_taken_from_the_registry_gets_no_answer(void **state)
 {
     struct world *world = *state;
@@ -1103,6 +1151,8 @@ int main(void)
         A_TEST(a_stopping_broker_tells_all_who_wait),
         A_TEST(a_key_taken_from_the_registry_is_refused_from_its_next_message),
         A_TEST(a_worker_that_loses_its_right_is_sent_away_at_once),
+        A_TEST(a_second_key_serves_and_speaks_as_the_first),
+        A_TEST(a_worker_is_sent_away_when_its_second_key_ends),
         A_TEST(a_client_taken_from_the_registry_gets_no_answer),
         A_TEST(a_message_without_a_proven_key_is_dropped),
         A_TEST(every_wrong_request_is_refused_with_a_sentence),

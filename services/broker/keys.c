@@ -1,14 +1,22 @@
 // tildel-keys: makes the CURVE keys of a stack and the registry that says what each may do.
+#include "keys.h"
+
 #include "bus/end.h"
+#include "bus/seal.h"
 
 #include <czmq.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+
+#define KEEP_HOURS      24
+#define KEEP_HOURS_MOST 8784  // a leap year
 
 static const char help[] =
     "usage: tildel-keys DIR [--rehearsal]\n"
+    "       tildel-keys DIR --rotate NAME [--keep HOURS]\n"
+    "       tildel-keys DIR --revoke NAME\n"
     "\n"
     "Makes DIR (mode 0700) with registry.zpl, the public register of keys, and one NAME.secret.zpl (mode "
     "0600) for\n"
@@ -18,7 +26,18 @@ static const char help[] =
     "\n"
     "  --rehearsal   also a key 'rehearsal' that may speak for any person. A real broker refuses such a "
     "registry\n"
+    "  --rotate      a new key for NAME. Start its processes again with the new secret, one after the other; "
+    "those\n"
+    "                that still have the old one are served for HOURS more (24; 0: refused from now on)\n"
+    "  --revoke      take NAME's keys out of the registry: refused from its next message on\n"
     "  --help        this text\n"
+    "\n"
+    "Rotating and revoking change the files in place, so that containers see them, and seal the registry: "
+    "who then\n"
+    "edits it by hand removes both lines that begin with '# sealed'. Clients know the broker and the event "
+    "log by\n"
+    "their keys: start these two again at once after rotating theirs; everybody finds the new key within "
+    "seconds.\n"
     "\n"
     "Exit codes: 0 made or already there; 1 a fault, told in one sentence; 2 wrong usage.\n";
 
@@ -48,11 +67,10 @@ static const struct plan {
     {NULL},
 };
 
-static bool secret_exists(const char *folder, const char *name, char path[PATH_MAX])
+void path_make(const char *folder, const char *name, const char *suffix, char ret[PATH_MAX])
 {
-    if (snprintf(path, PATH_MAX, "%s/%s.secret.zpl", folder, name) >= PATH_MAX)
+    if (snprintf(ret, PATH_MAX, "%s/%s.%s", folder, name, suffix) >= PATH_MAX)
         bus_end("the name of the folder is too long");
-    return access(path, F_OK) == 0;
 }
 
 static void text_write(const char *path, int flags, mode_t mode, const char *text)
@@ -64,9 +82,9 @@ static void text_write(const char *path, int flags, mode_t mode, const char *tex
 }
 
 // The form of CZMQ's certificates, so that other languages' libraries read it too.
-static void secret_make(const char *path, char public_key[41])
+void secret_make(const char *path, char public_key[KEY_TEXT])
 {
-    char secret_key[41];
+    char secret_key[KEY_TEXT];
     char text[512];
 
     if (zmq_curve_keypair(public_key, secret_key) != 0)
@@ -81,14 +99,32 @@ static void secret_make(const char *path, char public_key[41])
     text_write(path, O_EXCL, 0600, text);
 }
 
-static void public_read(const char *path, char public_key[41])
+void public_read(const char *path, char public_key[KEY_TEXT])
 {
     zconfig_t *file = zconfig_load(path);
     const char *text = file ? zconfig_get(file, "curve/public-key", "") : "";
     if (strlen(text) != 40)
         bus_end("%s has no curve/public-key of 40 characters; remove the file to have a new key made", path);
-    snprintf(public_key, 41, "%s", text);
+    snprintf(public_key, KEY_TEXT, "%s", text);
     zconfig_destroy(&file);
+}
+
+// At the end of the registry. One that is sealed stays so.
+static void registry_add(const char *registry, const char *text)
+{
+    char *before = seal_read(registry);
+
+    if (before != NULL && !seal_whole(before))
+        bus_end("%s is not whole; nothing was added", registry);
+    size_t size = before != NULL ? strlen(before) : 0;
+    if (before != NULL && strlen(seal_open(before)) < size) {
+        char *both = zsys_sprintf("%s%s", before, text);
+        seal_write(registry, both);
+        free(both);
+    } else {
+        text_write(registry, O_APPEND, 0644, text);
+    }
+    free(before);
 }
 
 static void entry_write(const char *registry, const struct plan *plan, const char *public_key)
@@ -102,14 +138,15 @@ static void entry_write(const char *registry, const struct plan *plan, const cha
              "    feed = \"%s\"\n"
              "    speaks = \"%s\"\n",
              plan->name, public_key, plan->serves, plan->asks, plan->feed, plan->speaks);
-    text_write(registry, O_APPEND, 0644, text);
+    registry_add(registry, text);
 }
 
 static void key_make(const char *folder, const char *registry, zconfig_t *known, const struct plan *plan)
 {
     char path[PATH_MAX];
-    char public_key[41];
-    bool has_secret = secret_exists(folder, plan->name, path);
+    char public_key[KEY_TEXT];
+    path_make(folder, plan->name, "secret.zpl", path);
+    bool has_secret = access(path, F_OK) == 0;
     bool is_known = known && zconfig_locate(known, plan->name);
 
     if (is_known)
@@ -126,10 +163,7 @@ static int keys_make(const char *folder, bool rehearsal)
 {
     char registry[PATH_MAX];
 
-    if (snprintf(registry, sizeof registry, "%s/registry.zpl", folder) >= (int)sizeof registry)
-        bus_end("the name of the folder is too long");
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
-        bus_end("%s cannot be made: %s", folder, strerror(errno));
+    path_make(folder, "registry", "zpl", registry);
     bool exists = access(registry, F_OK) == 0;
     zconfig_t *known = exists ? zconfig_load(registry) : NULL;
     if (exists && !known)
@@ -141,17 +175,70 @@ static int keys_make(const char *folder, bool rehearsal)
     return 0;
 }
 
+// One at a time works on a folder, until the process ends.
+static void hold(const char *folder)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || flock(fd, LOCK_EX) != 0)
+        bus_end("%s cannot be worked on: %s", folder, strerror(errno));
+}
+
+// Hours of an argument; -1 when it is none.
+static long hours(const char *text)
+{
+    char *end;
+    long number = strtol(text, &end, 10);
+
+    return *text != '\0' && *end == '\0' && number >= 0 && number <= KEEP_HOURS_MOST ? number : -1;
+}
+
+static int usage(FILE *to, int code)
+{
+    fputs(help, to);
+    return code;
+}
+
+static int make_all(const char *folder, bool rehearsal)
+{
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+        bus_end("%s cannot be made: %s", folder, strerror(errno));
+    hold(folder);
+    return keys_make(folder, rehearsal);
+}
+
+static int rotate_one(const char *folder, const char *name, long keep_hours)
+{
+    if (keep_hours < 0)
+        return usage(stderr, 2);
+    hold(folder);
+    return key_rotate(folder, name, keep_hours);
+}
+
+static int revoke_one(const char *folder, const char *name)
+{
+    hold(folder);
+    return key_revoke(folder, name);
+}
+
 int main(int argc, char **argv)
 {
+    const char *option = argc > 2 ? argv[2] : "";
+
     log_start("keys");
-    if (argc == 2 && streq(argv[1], "--help")) {
-        fputs(help, stdout);
-        return 0;
-    }
-    if (argc == 2 && argv[1][0] != '-')
-        return keys_make(argv[1], false);
-    if (argc == 3 && argv[1][0] != '-' && streq(argv[2], "--rehearsal"))
-        return keys_make(argv[1], true);
-    fputs(help, stderr);
-    return 2;
+    if (argc == 2 && streq(argv[1], "--help"))
+        return usage(stdout, 0);
+    if (argc < 2 || argv[1][0] == '-')
+        return usage(stderr, 2);
+    if (argc == 2)
+        return make_all(argv[1], false);
+    if (argc == 3 && streq(option, "--rehearsal"))
+        return make_all(argv[1], true);
+    if (argc == 4 && streq(option, "--rotate"))
+        return rotate_one(argv[1], argv[3], KEEP_HOURS);
+    if (argc == 6 && streq(option, "--rotate") && streq(argv[4], "--keep"))
+        return rotate_one(argv[1], argv[3], hours(argv[5]));
+    if (argc == 4 && streq(option, "--revoke"))
+        return revoke_one(argv[1], argv[3]);
+    return usage(stderr, 2);
 }
