@@ -78,8 +78,10 @@ char *seal_open(char *text)
     assert(seal_whole(text));
     if (!marked(text))
         return text;
-    text[strlen(text) - LINE_SIZE] = '\0';
-    return memmove(text, text + LINE_SIZE, strlen(text + LINE_SIZE) + 1);
+    size_t size = strlen(text) - 2 * LINE_SIZE;
+    memmove(text, text + LINE_SIZE, size);
+    text[size] = '\0';
+    return text;
 }
 
 static bool write_all(int file, const char *text, size_t size)
