@@ -19,7 +19,8 @@ class Attempt:
 
     def __init__(self, house, name, **changes):
         self.house, self.name = house, name
-        self.env = {**house.stack.env(name), **changes}
+        port = conftest.stack.free_ports(1)[0]  # its own: the one of its name may be taken
+        self.env = {**house.stack.env(name), "METRICS_BIND": f"127.0.0.1:{port}", **changes}
         self.log = house.stack.folder / "log" / f"{name}.attempt.log"
 
     def __enter__(self):
