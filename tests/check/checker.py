@@ -14,14 +14,15 @@ import contract
 SERVICES = ["intake", "approval", "evaluation", "allocation", "payment", "reporting"]
 
 
-def check(stack, acks):
-    """All faults, as sentences; none is good. The stack is at rest."""
+def check(stack, acks, delivered=()):
+    """All faults, as sentences; none is good. The stack is at rest. `delivered` are applications whose signature was
+    acknowledged: each must have been delivered once."""
     connection = psycopg2.connect(stack.cluster.url("postgres"))
     connection.set_session(readonly=True, autocommit=True)
     try:
         events = read_log(connection)
         return [*order(connection), *tree(connection, events), *streams(events),
-                *acknowledged(connection, acks),
+                *acknowledged(connection, acks), *delivered_once(events, delivered),
                 *nothing_left(connection), *frame(events), *paid_once(events), *bank(stack, events),
                 *four_eyes(events),
                 *in_time(events), *sanitizers(stack)]
@@ -82,16 +83,27 @@ def leaf_hash(data):
     return hashlib.sha256(b"\0" + data).digest()
 
 
-def tree_root(leaves):
-    """RFC 9162 2.1.1, level by level: a lone node at the end of a level moves up as it is."""
-    if not leaves:
-        return hashlib.sha256(b"").digest()
-    level = list(leaves)
-    while len(level) > 1:
-        pairs = [hashlib.sha256(b"\1" + level[i] + level[i + 1]).digest()
-                 for i in range(0, len(level) - 1, 2)]
-        level = pairs + ([level[-1]] if len(level) % 2 else [])
-    return level[0]
+def tree_roots(leaves, sizes):
+    """The root of RFC 9162 2.1.1 over the first n leaves, for each n of `sizes`, in one pass.
+
+    A tree of n leaves is perfect subtrees, one for each bit of n, the largest first; its root joins them from the
+    right. Appending a leaf joins equals."""
+    wanted, roots, peaks = set(sizes), {}, []
+    if 0 in wanted:
+        roots[0] = hashlib.sha256(b"").digest()
+    for size, leaf in enumerate(leaves, 1):
+        peaks.append(leaf)
+        joins = size
+        while joins % 2 == 0:
+            right = peaks.pop()
+            peaks.append(hashlib.sha256(b"\1" + peaks.pop() + right).digest())
+            joins //= 2
+        if size in wanted:
+            root = peaks[-1]
+            for left in reversed(peaks[:-1]):
+                root = hashlib.sha256(b"\1" + left + root).digest()
+            roots[size] = root
+    return roots
 
 
 def tree(connection, events):
@@ -99,12 +111,14 @@ def tree(connection, events):
     stored = [bytes(row[0]) for row in rows(connection, "SELECT leaf FROM eventlog.log ORDER BY position")]
     if stored != leaves:
         yield "a stored leaf hash is not the hash of the stored bytes"
+    recorded = rows(connection, "SELECT position, root FROM eventlog.root ORDER BY position")
+    roots = tree_roots(leaves, [len(leaves), *(position for position, _ in recorded)])
     (position, root), = rows(connection, "SELECT position, root FROM eventlog.head")
-    if position != len(events) or bytes(root) != tree_root(leaves):
+    if position != len(events) or bytes(root) != roots[len(leaves)]:
         yield (f"the head says {position} and {bytes(root).hex()}, "
-               f"the log holds {len(events)} and {tree_root(leaves).hex()}")
-    for position, root in rows(connection, "SELECT position, root FROM eventlog.root ORDER BY position"):
-        if bytes(root) != tree_root(leaves[:position]):
+               f"the log holds {len(events)} and {roots[len(leaves)].hex()}")
+    for position, root in recorded:
+        if bytes(root) != roots.get(position):
             yield f"the root recorded at position {position} is not the tree's"
 
 
@@ -138,6 +152,16 @@ def acknowledged(connection, acks):
                 continue
             if stored.get(ack.id) != number[ack.status].number:
                 yield f"{ack.type} {ack.id} was answered {ack.status}; {service} remembers {stored.get(ack.id)}"
+
+
+def delivered_once(events, delivered):
+    counted = {}
+    for event in events:
+        if event.type == "intake.v1.ApplicationSubmitted":
+            counted[event.body.application_id] = counted.get(event.body.application_id, 0) + 1
+    for application in delivered:
+        if counted.get(application) != 1:
+            yield f"{application} was signed, and delivered {counted.get(application, 0)} times"
 
 
 def nothing_left(connection):
