@@ -1,12 +1,14 @@
 # packages: what the local stack and the tests need from Debian (12 or 13), and how it gets there. Sourced, not run.
 #
-#     packages_need WORDS...    words: run (these programs), build (to build and run the stack), test (to test it as well)
+#     packages_need WORDS...    words: run (these programs), build (to build and run the stack), test (to test it as well),
+#                               compose (to test its containers)
 
 PACKAGES_build="gcc g++ meson ninja-build pkg-config python3 libczmq-dev libzmq3-dev libprotobuf-c-dev
   protobuf-c-compiler protobuf-compiler libprotobuf-dev libpq-dev libssl-dev libjansson-dev libxml2-dev libmicrohttpd-dev
   postgresql tzdata"
 PACKAGES_run="python3"
 PACKAGES_test="libcmocka-dev python3-pytest python3-zmq python3-protobuf python3-psycopg2 prometheus"
+PACKAGES_compose="docker.io docker-compose debootstrap iptables"
 
 packages_missing() {
     for package in "$@"; do

@@ -28,12 +28,13 @@ def say(line):
 def parse():
     parser = argparse.ArgumentParser(prog="tests/run", allow_abbrev=False, description=(
         "Build with AddressSanitizer and UBSan, start a private PostgreSQL, run the tests of rules, stores and "
-        "modules, then the journeys and faults through real processes; stop everything. Closes with 'N passed, "
-        "N failed'."))
+        "modules, then the journeys and faults through real processes, then the containers of docker-compose.yml; "
+        "stop everything. Closes with 'N passed, N failed'."))
     parser.add_argument("--quick", action="store_true",
-                        help="without the journeys and faults through real processes")
+                        help="without the journeys and faults through real processes, and without containers")
     parser.add_argument("words", nargs="*",
-                        help="only journeys and faults whose names contain these words (pytest -k)")
+                        help="only journeys, faults and containers whose names contain these words (pytest -k); "
+                             "compose, as the first word, stands for all of the containers and nothing else")
     parser.epilog = "exit codes: 0 all passed, 1 something failed or could not be run, 2 wrong usage"
     return parser.parse_args()
 
@@ -98,6 +99,17 @@ def journeys(words):
     return counted(report)
 
 
+def containers(words):
+    """The shipped docker-compose.yml; where containers can not be tested, every test is skipped and says why."""
+    report = FOLDER / "compose.xml"
+    report.unlink(missing_ok=True)
+    choice = ["-k", " or ".join(words)] if words else []
+    subprocess.run([sys.executable, "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", f"--junitxml={report}", *choice,
+                    str(TESTS / "compose")], env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, cwd=TESTS,
+                   stdin=subprocess.DEVNULL)
+    return counted(report)
+
+
 def sweep():
     """A test stops its stack itself; what is left of a run that crashed is stopped here."""
     for settings in (FOLDER / "stacks").glob("**/settings.json"):
@@ -108,11 +120,9 @@ def sweep():
         left.remove()
 
 
-def main():
-    words = parse()
-    began = time.monotonic()
+def processes(words):
+    """Units, and real processes of this machine."""
     results = []
-    FOLDER.mkdir(parents=True, exist_ok=True)
     say("building with sanitizers")
     stack.build(BUILD, *OPTIONS)
     if not words.words:
@@ -120,6 +130,20 @@ def main():
             results.append(unit_tests(url))
     if not words.quick:
         results.append(journeys(words.words))
+    return results
+
+
+def main():
+    words = parse()
+    began = time.monotonic()
+    results = []
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    if words.words[:1] == ["compose"]:
+        results.append(containers(words.words[1:]))
+    else:
+        results += processes(words)
+        if not words.quick:
+            results.append(containers(words.words))
     passed, failed, skipped = (sum(column) for column in zip(*results))
     say(f"took {time.monotonic() - began:.0f} seconds" + (f"; {skipped} could not be run here" if skipped
                                                           else ""))
