@@ -85,6 +85,8 @@ struct sender {
     uint32_t pending;
 };
 
+#define ASKED_AS 48  // characters of a peer's number and an id, with room
+
 // A request between its arrival and its answer.
 struct task {
     uint64_t ticket;
@@ -101,6 +103,7 @@ struct task {
     zframe_t *body;
     void *place;             // in worker->tasks or office->waiting
     void *wheel_place;
+    char asked_as[ASKED_AS]; // who asked, and the id: its name in waits
 };
 
 // Where packets leave. False: the peer has gone or takes nothing more.
@@ -127,6 +130,7 @@ struct broker {
     zhashx_t *workers;       // by peer
     zhashx_t *senders;       // by key
     zhashx_t *tasks;         // by ticket
+    zhashx_t *waits;         // tasks that wait, by who asked and the request's id
     zlistx_t *wheel[WHEEL_SLOTS];  // tasks by deadline
     struct tally own_answers;      // to what the broker itself was asked
     struct tally other_answers;    // to requests for a name that nobody serves
@@ -187,6 +191,11 @@ struct sender *sender_of(struct broker *broker, const char *key);
 struct task *task_add(struct broker *broker, struct office *office, const struct arrival *arrival,
                       const Bus__V1__Request *request, uint32_t timeout_ms);
 struct task *task_find(struct broker *broker, uint64_t ticket);
+// The very same request, asked on the same connection and still waiting for a worker; NULL: there is none.
+struct task *task_repeated(struct broker *broker, const struct arrival *arrival,
+                           const Bus__V1__Request *request);
+// The sender will wait this long from now on.
+void task_prolong(struct broker *broker, struct task *task, uint32_t timeout_ms);
 void task_end(struct broker *broker, struct task *task);
 
 // Do what is due by now: heartbeats, lost workers, passed deadlines. Returns the milliseconds until something

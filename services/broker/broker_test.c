@@ -581,8 +581,8 @@ static void a_request_without_answer_is_told_unavailable_and_frees_its_worker(vo
 static void a_full_queue_is_told_before_work_begins(void **state)
 {
     struct world *world = *state;
-    for (int i = 0; i < LIMIT_QUEUE_REQUESTS; i++)  // given
-        ask_intake(world, 9, "");
+    for (peer_t client = 10; client < 10 + LIMIT_QUEUE_REQUESTS; client++)  // given
+        ask_intake(world, client, "");
     assert_int_equal(0, world->count);
 
     ask_intake(world, 9, "");  // when
@@ -592,6 +592,77 @@ static void a_full_queue_is_told_before_work_begins(void **state)
     assert_int_equal(LIMIT_QUEUE_REQUESTS, zhashx_size(world->broker->tasks));
 }
 
+static void a_repeat_of_what_waits_takes_no_second_place(void **state)
+{
+    struct world *world = *state;
+    ask_intake(world, 9, "body");  // given
+
+    world->now_ms += 2000;  // when
+    ask_intake(world, 9, "body");
+
+    assert_int_equal(1, zhashx_size(world->broker->tasks));  // then
+    worker_ready(world, 1, 10);
+    assert_int_equal(1, zlistx_size(worker_find(world->broker, 1)->tasks));
+}
+
+static void a_repeat_prolongs_what_waits(void **state)
+{
+    struct world *world = *state;
+    ask_intake(world, 9, "body");  // given: patience of ten seconds
+    world->now_ms += 8000;
+    ask_intake(world, 9, "body");  // when
+
+    world->now_ms += 8000;  // then
+    broker_turn(world->broker, world->now_ms);
+    assert_int_equal(0, world->count);
+    world->now_ms += 2200;
+    broker_turn(world->broker, world->now_ms);
+    replied(world, 0, 9, BUS__V1__REPLY__STATUS__UNAVAILABLE);
+}
+
+static void a_repeat_is_found_also_where_the_queue_is_full(void **state)
+{
+    struct world *world = *state;
+    for (peer_t client = 10; client < 10 + LIMIT_QUEUE_REQUESTS; client++)  // given
+        ask_intake(world, client, "");
+
+    ask_intake(world, 10, "");  // when
+
+    assert_int_equal(0, world->count);  // then
+}
+
+static void another_body_or_connection_or_what_was_handed_out_is_no_repeat(void **state)
+{
+    struct world *world = *state;
+    Bus__V1__Actor actor;
+    Bus__V1__Request request = a_request(&actor);
+    ask_intake(world, 9, "body");  // given
+
+    ask_intake(world, 9, "other body");  // when: refused by whoever knows the id
+    ask_intake(world, 8, "body");        // perhaps the same sender, connected anew
+    actor.subject = "p-2";
+    send_request(world, 9, CONSOLE_KEY, &request, "other body");
+    assert_int_equal(4, zhashx_size(world->broker->tasks));  // then
+    worker_ready(world, 1, 10);                              // when: handed out; its answer may be lost
+    ask_intake(world, 8, "body");
+    assert_int_equal(5, zhashx_size(world->broker->tasks));  // then
+}
+
+static void what_a_lost_worker_gives_back_waits_again_as_one(void **state)
+{
+    struct world *world = *state;
+    worker_ready(world, 1, 1);  // given
+    ask_intake(world, 9, "body");
+    send_disconnect(world, 1, false);
+
+    ask_intake(world, 9, "body");  // when
+
+    assert_int_equal(1, zhashx_size(world->broker->tasks));  // then
+    worker_ready(world, 2, 10);
+    ask_intake(world, 9, "body");
+    assert_int_equal(2, zhashx_size(world->broker->tasks));
+}
+
 static void one_key_cannot_fill_every_queue(void **state)
 {
     struct world *world = *state;
@@ -599,7 +670,7 @@ static void one_key_cannot_fill_every_queue(void **state)
     Bus__V1__Request request = a_request(&actor);
     for (int i = 0; i < LIMIT_PENDING_PER_KEY; i++) {  // given
         request.service = i % 2 ? "intake" : "payment";
-        send_request(world, 9, CONSOLE_KEY, &request, "");
+        send_request(world, (peer_t)(10 + i), CONSOLE_KEY, &request, "");
     }
     assert_int_equal(0, world->count);
 
@@ -620,10 +691,11 @@ static void large_requests_are_bounded_by_memory(void **state)
     char *large = zmalloc(LIMIT_FRAME_BYTES + 1);
     memset(large, 'x', LIMIT_FRAME_BYTES);
 
-    for (int i = 0; i < LIMIT_QUEUE_BYTES / LIMIT_FRAME_BYTES; i++)  // when
-        ask_intake(world, 9, large);
+    peer_t last = 10 + LIMIT_QUEUE_BYTES / LIMIT_FRAME_BYTES - 1;
+    for (peer_t client = 10; client <= last; client++)  // when
+        ask_intake(world, client, large);
 
-    replied(world, 0, 9, BUS__V1__REPLY__STATUS__RESOURCE_EXHAUSTED);  // then
+    replied(world, 0, last, BUS__V1__REPLY__STATUS__RESOURCE_EXHAUSTED);  // then
     assert_in_range(world->broker->task_bytes, 1, LIMIT_QUEUE_BYTES);
     free(large);
 }
@@ -1146,6 +1218,11 @@ int main(void)
         A_TEST(a_request_whose_time_passed_is_not_handed_out),
         A_TEST(a_request_without_answer_is_told_unavailable_and_frees_its_worker),
         A_TEST(a_full_queue_is_told_before_work_begins),
+        A_TEST(a_repeat_of_what_waits_takes_no_second_place),
+        A_TEST(a_repeat_prolongs_what_waits),
+        A_TEST(a_repeat_is_found_also_where_the_queue_is_full),
+        A_TEST(another_body_or_connection_or_what_was_handed_out_is_no_repeat),
+        A_TEST(what_a_lost_worker_gives_back_waits_again_as_one),
         A_TEST(one_key_cannot_fill_every_queue),
         A_TEST(large_requests_are_bounded_by_memory),
         A_TEST(a_stopping_broker_tells_all_who_wait),

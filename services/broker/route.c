@@ -129,8 +129,16 @@ static void request_queue(struct broker *broker, const struct arrival *arrival,
                           const Bus__V1__Request *request)
 {
     struct office *office = office_make(broker, request->service);
-    const char *lacking = room_lacking(broker, office, arrival);
+    uint32_t timeout_ms = request->timeout_ms ? request->timeout_ms : LIMIT_TIMEOUT_MS;
+    struct task *repeated = task_repeated(broker, arrival, request);
+    const char *lacking = repeated ? NULL : room_lacking(broker, office, arrival);
 
+    // Senders ask again while they wait. Each repeat as work of its own would make a slow service slower still,
+    // and the queue would stay long after the peak.
+    if (repeated) {
+        task_prolong(broker, repeated, timeout_ms);
+        return;
+    }
     if (lacking) {
         office->refused_full++;
         tally_add(&office->answers, BUS__V1__REPLY__STATUS__RESOURCE_EXHAUSTED);
@@ -138,7 +146,7 @@ static void request_queue(struct broker *broker, const struct arrival *arrival,
                    retry_after_ms());
         return;
     }
-    task_add(broker, office, arrival, request, request->timeout_ms ? request->timeout_ms : LIMIT_TIMEOUT_MS);
+    task_add(broker, office, arrival, request, timeout_ms);
     office_dispatch(broker, office);
 }
 

@@ -200,11 +200,25 @@ static void office_destroy(struct office *office)
     free(office);
 }
 
+static void asked_as(char name[ASKED_AS], peer_t peer, const char *id)
+{
+    snprintf(name, ASKED_AS, "%u %s", peer, id);
+}
+
+// Handed out or ended: the next of its name is work of its own. Only if it is this one that waits: the same id may
+// have been asked with another body since.
+static void task_waits_no_more(struct broker *broker, struct task *task)
+{
+    if (zhashx_lookup(broker->waits, task->asked_as) == task)
+        zhashx_delete(broker->waits, task->asked_as);
+}
+
 // Hand a task to a worker. False: the worker takes nothing, and is to be forgotten.
 static bool task_hand(struct broker *broker, struct task *task, struct worker *worker)
 {
     if (!broker->outlet.send(broker->outlet.self, worker->peer, task->packet, task->packet_size, task->body))
         return false;
+    task_waits_no_more(broker, task);
     zlistx_detach(task->office->waiting, task->place);
     task->place = zlistx_add_end(worker->tasks, task);
     task->worker = worker;
@@ -265,6 +279,7 @@ static void task_take_back(struct broker *broker, struct task *task)
     zlistx_detach(task->worker->tasks, task->place);
     task->worker = NULL;
     task->place = zlistx_add_start(task->office->waiting, task);
+    zhashx_insert(broker->waits, task->asked_as, task);  // unless another of its name waits already
     if (task->handed < LIMIT_TRIES)
         return;
     log_alarm("a request was lost with every worker that got it", "service", task->office->name, "id",
@@ -349,7 +364,54 @@ struct task *task_add(struct broker *broker, struct office *office, const struct
     task->wheel_place = zlistx_add_end(wheel_of(broker, task), task);
     broker->task_bytes += task->packet_size + zframe_size(task->body);
     zhashx_insert(broker->tasks, &task->ticket, task);
+    asked_as(task->asked_as, arrival->peer, task->id);
+    zhashx_delete(broker->waits, task->asked_as);  // the same id with another body: the last asked counts
+    zhashx_insert(broker->waits, task->asked_as, task);
     return task;
+}
+
+static bool same_actor(const Bus__V1__Actor *one, const Bus__V1__Actor *other)
+{
+    return streq(one->subject, other->subject) && one->role == other->role &&
+           streq(one->organisation, other->organisation);
+}
+
+// All that the sender chose, but for its patience.
+static bool same_request(const Bus__V1__Request *one, const Bus__V1__Request *other)
+{
+    return streq(one->service, other->service) && streq(one->id, other->id) &&
+           streq(one->type, other->type) && streq(one->correlation, other->correlation) &&
+           same_actor(one->actor, other->actor);
+}
+
+struct task *task_repeated(struct broker *broker, const struct arrival *arrival,
+                           const Bus__V1__Request *request)
+{
+    struct message message = message_new(broker->packing);
+    Bus__V1__Packet *packet = NULL;
+    char name[ASKED_AS];
+
+    asked_as(name, arrival->peer, request->id);
+    struct task *task = zhashx_lookup(broker->waits, name);
+    if (!task || !zframe_eq(task->body, *arrival->body_p))
+        return NULL;
+    status_t status = message_decode(&message, &bus__v1__packet__descriptor, task->packet, task->packet_size,
+                                     &packet);
+    assert(status == OK);  // it was packed here
+    bool same = same_request(packet->request, request);
+    arena_reset(broker->packing);
+    return same ? task : NULL;
+}
+
+void task_prolong(struct broker *broker, struct task *task, uint32_t timeout_ms)
+{
+    int64_t deadline_ms = broker->now_ms + timeout_ms;
+
+    if (deadline_ms <= task->deadline_ms)
+        return;
+    zlistx_detach(wheel_of(broker, task), task->wheel_place);
+    task->deadline_ms = deadline_ms;
+    task->wheel_place = zlistx_add_end(wheel_of(broker, task), task);
 }
 
 struct task *task_find(struct broker *broker, uint64_t ticket)
@@ -368,6 +430,7 @@ void task_end(struct broker *broker, struct task *task)
     zlistx_detach(task->worker ? task->worker->tasks : task->office->waiting, task->place);
     if (task->worker)
         worker_settle(task->worker);
+    task_waits_no_more(broker, task);
     zhashx_delete(broker->tasks, &task->ticket);
     zframe_destroy(&task->body);
     free(task->packet);
@@ -515,6 +578,7 @@ struct broker *broker_new(registry_t *registry, struct calendar *calendar, struc
     broker->senders = table_new(NULL, NULL);
     broker->workers = table_new(peer_hash, peer_compare);
     broker->tasks = table_new(ticket_hash, ticket_compare);
+    broker->waits = table_new(NULL, NULL);
     for (int i = 0; i < WHEEL_SLOTS; i++)
         broker->wheel[i] = list_new();
     return broker;
@@ -533,6 +597,7 @@ void broker_destroy(struct broker **broker_p)
         office_destroy(office);
     for (int i = 0; i < WHEEL_SLOTS; i++)
         zlistx_destroy(&broker->wheel[i]);
+    zhashx_destroy(&broker->waits);
     zhashx_destroy(&broker->tasks);
     zhashx_destroy(&broker->workers);
     zhashx_destroy(&broker->senders);
