@@ -56,26 +56,30 @@ place() {
     echo "${folder:-$(project)_$2}"
 }
 
-# wait_healthy SECONDS ID...: until every container is healthy. False, with a sentence, when time is up or one has ended.
+# well ID: is it well by its own health check, asked now? Docker itself asks only every HEALTH_INTERVAL. Prints what the check says.
+well() {
+    check=$(docker inspect -f '{{range $i, $word := .Config.Healthcheck.Test}}{{if $i}}{{$word}} {{end}}{{end}}' "$1") &&
+        docker exec "$1" sh -c "$check"
+}
+
+# wait_healthy SECONDS ID...: until every container is well. False, with a sentence, when time is up or one has ended.
 wait_healthy() {
     until_s=$(($(date +%s) + $1))
     shift
     for id in "$@"; do
-        while :; do
-            state=$(docker inspect -f '{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}}' "$id" 2>/dev/null || echo gone)
-            [ "$state" != 'running healthy' ] || break
+        until words=$(well "$id" 2>&1); do
             name=$(docker inspect -f '{{.Name}}' "$id" 2>/dev/null | tr -d /)
-            if [ "$(date +%s)" -ge "$until_s" ]; then
-                say "${name:-$id} did not become healthy (it is $state); its last words:"
-                docker logs --tail 3 "$id" >&2 2>&1 || true
-                docker inspect -f '{{range .State.Health.Log}}{{.Output}}{{end}}' "$id" 2>/dev/null | tail -n 1 >&2 || true
-                return 1
-            fi
-            case "$state" in exited*|dead*|gone)
-                say "${name:-$id} has ended ($state); its last words:"
+            state=$(docker inspect -f '{{.State.Status}}' "$id" 2>/dev/null || echo gone)
+            case "$state" in exited | dead | gone)
+                say "${name:-$id} has ended; its last words:"
                 docker logs --tail 3 "$id" >&2 2>&1 || true
                 return 1 ;;
             esac
+            if [ "$(date +%s)" -ge "$until_s" ]; then
+                say "$name did not become well (it is $state): $(printf '%s' "$words" | tail -n 1)"
+                docker logs --tail 3 "$id" >&2 2>&1 || true
+                return 1
+            fi
             sleep 0.5
         done
     done
