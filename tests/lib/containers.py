@@ -5,6 +5,7 @@ that is made carries this checkout's mark in its name (project, tag, folder), so
 and removed by the next one, and nobody else's is touched.
 """
 
+import atexit
 import hashlib
 import json
 import os
@@ -352,13 +353,14 @@ class House:
     def watch(self):
         """From now on, every container of this house that ends is written down; Docker itself remembers only the last
         256 events, most of them health checks."""
-        self.died = self.folder / "died"
+        self.died = self.folder / f"died-{os.getpid()}"
         with open(self.died, "ab") as out:
             self.watcher = subprocess.Popen(
                 ["docker", "events", "--filter", "event=die", "--filter",
                  f"label=com.docker.compose.project={self.project}", "--format",
                  '{{index .Actor.Attributes "com.docker.compose.service"}} {{.Actor.Attributes.exitCode}}'],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL)
+        atexit.register(self.watcher.terminate)
 
     def deaths(self):
         """Every container of this house that ended: (service, exit code), in order."""
