@@ -9,8 +9,8 @@
 //   follow.c, park.c                 the event log, heard in order; what could not be heard
 //   timers.c                         what the calendar has made due
 //   operate.c                        service.v1: status, incidents, redrive
-//   figures.c   what it counts, and how it is doing
-//   replay.c, describe.c   the other things a service's program can do
+//   figures.c                        what it counts, and how it is doing
+//   replay.c, query.c, describe.c    the other things a service's program can do
 #pragma once
 
 #include "bus/bus.h"
@@ -245,8 +245,12 @@ void figures_turn(struct loop *loop);
 // Called while the database is waited for at the start.
 void figures_waiting(struct loop *loop);
 
-// ---- replay.c, describe.c
+// ---- replay.c, query.c, describe.c
 
 const char *instance_name(void);  // INSTANCE, else the host's name
-int replay_main(const struct service *service, const char *into, const char *until);
+// again: go on in the schema that an earlier replay made, from where it stands.
+int replay_main(const struct service *service, const char *into, const char *until, bool again);
+// Answer one query from a schema that was rebuilt: bus.v1.Request and body on standard input, bus.v1.Reply and
+// body on standard output, each as four bytes of length (most significant first) and that many bytes.
+int query_main(const struct service *service, const char *from);
 int describe_main(const struct service *service);

@@ -3,12 +3,16 @@
 // Own events are applied by the very functions that applied them when they were made, others' are heard in
 // log order, and nothing is decided again. What could not be heard is parked, as it was then, so that one
 // poisoned case does not keep an auditor from all others.
+//
+// How far the rebuilt tables are stands beside them, in their own loop_cursor, moved in the transaction that
+// moved them; so a replay that was stopped, or one that follows the log, goes on where it stands.
 #include "service/loop.h"
 
 #include "clock/clock.h"
 #include "log/log.h"
 #include "env/env.h"
 #include "service_store.sql.h"
+#include "service_v1.pb-c.h"
 #include "values/values.h"
 
 #include <assert.h>
@@ -45,12 +49,18 @@ static status_t one(struct replay *replay, const Eventlog__V1__Entry *entry, boo
 
     arena_reset(replay->hand);
     struct message message = message_new(replay->hand);
+    const char *stuck = NULL;
     message.db = replay->db;
     status_t status = message_decode(&message, &eventlog__v1__event__descriptor, entry->event.data,
                                      entry->event.len, &event);
     bool own = status == OK && strcmp(event->source, replay->service->name) == 0;
-    *ret_parked = status == OK && !own && held_behind(replay->held, event->stream, event->subject);
-    if (status == OK && !*ret_parked && (own || service_hears(replay->service, event->type))) {
+    if (status == OK && !own)
+        stuck = held_behind(replay->held, event->stream, event->subject);
+    *ret_parked = stuck != NULL;
+    if (stuck != NULL) {
+        status = park_behind(&message, replay->held, stuck, entry->position, event, entry->event.data,
+                             entry->event.len);
+    } else if (status == OK && (own || service_hears(replay->service, event->type))) {
         status = follow_entry(replay->service, &message, entry->position, entry->event.data, entry->event.len,
                               &harvest, true);
         replay->events++;
@@ -58,6 +68,22 @@ static status_t one(struct replay *replay, const Eventlog__V1__Entry *entry, boo
     if (status != OK)
         *ret_reason = arena_text(replay->page, message.reason);
     return status;
+}
+
+static status_t move_cursor(struct message *message, uint64_t position)
+{
+    return RUN(message, loop_move_cursor, NULL, INT((int64_t)position), TEXT(""), INT(0), BYTES("", 0));
+}
+
+// What was held in a transaction that did not stand is held no longer.
+static void undo(struct replay *replay)
+{
+    struct message message = message_new(replay->page);
+
+    message.db = replay->db;
+    db_rollback(&message);
+    if (park_load(&message, replay->held) != OK)
+        log_warn("what is parked could not be read again", "reason", message.reason, NULL);
 }
 
 static status_t chunk(struct replay *replay, Eventlog__V1__Entry *const entries[], size_t count,
@@ -74,9 +100,11 @@ static status_t chunk(struct replay *replay, Eventlog__V1__Entry *const entries[
         replay->parked += is_parked;
     }
     if (status == OK)
+        status = move_cursor(&message, entries[count - 1]->position);
+    if (status == OK)
         status = db_commit(&message);
     if (status != OK) {
-        db_rollback(&message);
+        undo(replay);
         replay->events = events;
         replay->parked = parked;
         if (message.reason)
@@ -84,6 +112,29 @@ static status_t chunk(struct replay *replay, Eventlog__V1__Entry *const entries[
     } else {
         replay->position = entries[count - 1]->position;
     }
+    return status;
+}
+
+static status_t park(struct replay *replay, const Eventlog__V1__Entry *entry,
+                     const Eventlog__V1__Event *event, const char *reason)
+{
+    struct message message = message_new(replay->page);
+
+    message.db = replay->db;
+    status_t status = db_begin(&message);
+    if (status == OK)
+        status = park_open(&message, uuid_new(replay->page, clock_real_us()),
+                           SERVICE__V1__INCIDENT__KIND__HEARD, event->stream, event->subject, entry->position,
+                           event->type, reason);
+    if (status == OK)
+        status = park_behind(&message, replay->held, event->stream, entry->position, event, entry->event.data,
+                             entry->event.len);
+    if (status == OK)
+        status = move_cursor(&message, entry->position);
+    if (status == OK)
+        status = db_commit(&message);
+    if (status != OK)
+        undo(replay);
     return status;
 }
 
@@ -102,10 +153,12 @@ static status_t alone(struct replay *replay, Eventlog__V1__Entry *entry, const c
         return status;
     log_warn("an event can not be heard and is parked with its case", "position",
              log_number((int64_t)entry->position), "reason", *ret_reason, NULL);
-    held_add(replay->held, event->stream, event->subject, event->stream);
-    replay->parked++;
-    replay->position = entry->position;
-    return OK;
+    status = park(replay, entry, event, *ret_reason);
+    if (status == OK) {
+        replay->parked++;
+        replay->position = entry->position;
+    }
+    return status;
 }
 
 static status_t take(struct replay *replay, Eventlog__V1__Entry *const entries[], size_t count,
@@ -178,6 +231,11 @@ static bool pages(struct replay *replay, const char **ret_reason)
         if (!read_page(replay, replay->position, &page, ret_reason))
             return false;
         replay->head = page->head;
+        if (page->head < replay->position) {
+            *ret_reason = arena_printf(replay->page, "the log ends at %llu and these tables stand at %llu",
+                                       (unsigned long long)page->head, (unsigned long long)replay->position);
+            return false;
+        }
         size_t count = 0;
         while (count < page->n_entries && wanted(replay, page->entries[count]) &&
                page->entries[count]->position == replay->position + 1 + count)
@@ -195,7 +253,8 @@ static bool pages(struct replay *replay, const char **ret_reason)
 
 // ---------------------------------------------------------------------------------------------- the schema
 
-static bool schema_exists(const char *url, const char *into, struct message *message)
+// Nothing of ours stands in a schema that a replay makes; and one that goes on needs the schema that was made.
+static status_t look_at_schema(const char *url, const char *into, bool again, struct message *message)
 {
     static const struct sql *const list[] = {&sql_loop_schema_exists, NULL};
     static const struct sql *const *const lists[] = {list, NULL};
@@ -207,10 +266,12 @@ static bool schema_exists(const char *url, const char *into, struct message *mes
     status_t status = db_connect(message);
     if (status == OK)
         status = RUN(message, loop_schema_exists, &rows, TEXT(into));
-    if (status == OK && row_int(&rows, 0, 0) > 0)
+    if (status == OK && !again && row_int(&rows, 0, 0) > 0)
         status = fail(message, REFUSED, "schema %s exists already; drop it or name another", into);
+    if (status == OK && again && row_int(&rows, 0, 0) == 0)
+        status = fail(message, REFUSED, "schema %s does not exist; --replay makes it", into);
     db_destroy(&message->db);
-    return status != OK;
+    return status;
 }
 
 static status_t make_schema(const struct service *service, const char *url, const char *into,
@@ -223,6 +284,20 @@ static status_t make_schema(const struct service *service, const char *url, cons
     status_t status = db_migrate(message, NULL, sql.migrations);
     db_destroy(&message->db);
     return status;
+}
+
+// Where the tables stand, and what is parked beside them.
+static status_t load(struct replay *replay, struct message *message)
+{
+    struct rows rows;
+
+    message->db = replay->db;
+    status_t status = db_connect(message);
+    if (status == OK)
+        status = RUN0(message, loop_load_cursor, &rows);
+    if (status == OK)
+        replay->position = (uint64_t)row_int(&rows, 0, 0);
+    return status == OK ? park_load(message, replay->held) : status;
 }
 
 static bool parse_until(struct replay *replay, const char *until)
@@ -238,47 +313,63 @@ static bool parse_until(struct replay *replay, const char *until)
     return instant_parse(until, &replay->until_us);
 }
 
-static int run(struct replay *replay, const char *url, const char *into)
+static bool rebuild(struct replay *replay, const char **ret_reason)
+{
+    struct bus_config bus = bus_config_from_env(replay->service->name);
+    struct message message = message_new(replay->page);
+
+    if (load(replay, &message) != OK) {
+        *ret_reason = message.reason;
+        return false;
+    }
+    bus.feed = NULL;
+    bus.serves = NULL;
+    replay->bus = bus_connect(&bus);
+    bool well = pages(replay, ret_reason);
+    bus_destroy(&replay->bus);
+    return well;
+}
+
+static int run(struct replay *replay, const char *url, const char *into, bool again)
 {
     struct service_sql sql = service_sql(replay->service);
     struct db_config config = {
         .url = url, .schema = into, .statements = sql.statements, .application_name = "replay"};
-    struct bus_config bus = bus_config_from_env(replay->service->name);
     struct message message = message_new(replay->page);
     const char *reason = "";
 
-    if (schema_exists(url, into, &message) || make_schema(replay->service, url, into, &message) != OK) {
+    if (look_at_schema(url, into, again, &message) != OK ||
+        make_schema(replay->service, url, into, &message) != OK) {
         fprintf(stderr, "the tables can not be rebuilt: %s\n", message.reason);
         return 1;
     }
-    bus.feed = NULL;
-    bus.serves = NULL;
     replay->db = db_new(&config);
-    replay->bus = bus_connect(&bus);
-    bool well = pages(replay, &reason);
+    bool well = rebuild(replay, &reason);
     if (well)
         tell(replay, true);
     else
         fprintf(stderr, "the tables can not be rebuilt: %s\n", reason);
-    bus_destroy(&replay->bus);
     db_destroy(&replay->db);
     return well ? 0 : 1;
 }
 
-int replay_main(const struct service *service, const char *into, const char *until)
+int replay_main(const struct service *service, const char *into, const char *until, bool again)
 {
     struct replay replay = {.service = service,
                             .page = arena_new(LIMIT_ARENA_BYTES),
                             .hand = arena_new(LIMIT_ARENA_BYTES),
                             .held = held_new()};
+    int code = 2;
 
-    if (!parse_until(&replay, until)) {
+    // The live schema has a cursor too: going on from there would write others' events into it twice.
+    if (strcmp(into, service->name) == 0)
+        fprintf(stderr, "INTO must not be %s, the live schema\n", into);
+    else if (!parse_until(&replay, until))
         fprintf(stderr,
                 "UNTIL must be a position from 1 or an instant such as 2024-06-14T22:00:00Z, not %s\n",
                 until);
-        return 2;
-    }
-    int code = run(&replay, env_url(replay.hand, "MIGRATE_URL"), into);
+    else
+        code = run(&replay, env_url(replay.hand, "MIGRATE_URL"), into, again);
     held_destroy(&replay.held);
     arena_destroy(&replay.page);
     arena_destroy(&replay.hand);

@@ -364,11 +364,14 @@ static int help(const struct service *service, FILE *to, int code)
             "       tildel-%s --replay INTO [UNTIL]  rebuild the tables from the log into schema INTO, up to "
             "the\n"
             "                                        position or instant (ISO 8601) UNTIL\n"
+            "       tildel-%s --replay-on INTO [UNTIL]  the same, going on where an earlier replay stands\n"
+            "       tildel-%s --query FROM           answer one query from a rebuilt schema (see query.c)\n"
             "       tildel-%s --describe             the messages it speaks, as JSON\n"
             "\n"
             "exit codes: 0 well, 1 a fault told in one sentence, 2 wrong usage, 3 unhealthy\n"
             "\n",
-            service->name, service->name, service->name, service->name, service->name);
+            service->name, service->name, service->name, service->name, service->name, service->name,
+            service->name);
     settings_help(to, "services");
     return code;
 }
@@ -385,7 +388,11 @@ int service_main(const struct service *service, int argc, char **argv)
     if (strcmp(option, "--health") == 0)
         return health_main(argc - 2, argv + 2);
     if (strcmp(option, "--replay") == 0 && (argc == 3 || argc == 4))
-        return replay_main(service, argv[2], argc == 4 ? argv[3] : NULL);
+        return replay_main(service, argv[2], argc == 4 ? argv[3] : NULL, false);
+    if (strcmp(option, "--replay-on") == 0 && (argc == 3 || argc == 4))
+        return replay_main(service, argv[2], argc == 4 ? argv[3] : NULL, true);
+    if (strcmp(option, "--query") == 0 && argc == 3)
+        return query_main(service, argv[2]);
     if (strcmp(option, "--describe") == 0 && argc == 2)
         return describe_main(service);
     if (strcmp(option, "--help") == 0 && argc == 2)

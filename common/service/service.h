@@ -105,6 +105,8 @@ struct service {
 //   --health [live|ready]   ask the process at METRICS_BIND (metrics/vitals.h); without a word: ready
 //   --replay INTO [UNTIL]   rebuild the tables from the log into schema INTO (made by this), up to position UNTIL,
 //                     or as they were at the instant UNTIL (ISO 8601): what the log had stored by then
+//   --replay-on INTO [UNTIL]   the same, going on in the schema that an earlier replay made, from where it stands
+//   --query FROM      answer one query (standard input and output; loop.h) from a schema that was rebuilt
 //   --describe        print the tables of rows as JSON (for tests and docs)
 //   --help
 // Environment: DATABASE_URL or DATABASE_URL_FILE (its own role), MIGRATE_URL or MIGRATE_URL_FILE (the owner;

@@ -231,27 +231,3 @@ int source_argument(struct console *console, const char *path, struct source *re
         return fault(EXIT_REFUSED, "%s", why);
     return EXIT_DONE;
 }
-
-static bool progress_shown;
-
-void progress(const char *what, uint64_t done, uint64_t all)
-{
-    static const char full[] = "########################################";
-    int width = (int)sizeof full - 1;
-
-    if (!isatty(STDERR_FILENO))
-        return;
-    progress_shown = true;
-    if (all == 0)
-        fprintf(stderr, "\r%s %llu\033[K", what, (unsigned long long)done);
-    else
-        fprintf(stderr, "\r%s [%-*.*s] %llu of %llu\033[K", what, width, (int)(done * (uint64_t)width / all),
-                full, (unsigned long long)done, (unsigned long long)all);
-}
-
-void progress_end(void)
-{
-    if (progress_shown)
-        fputs("\r\033[K", stderr);
-    progress_shown = false;
-}

@@ -145,7 +145,12 @@ bool wait_heard(struct console *console, const char *from, const char *to, uint3
 // Read a file of the command line, parsed; the fault is told. close with source_close.
 int source_argument(struct console *console, const char *path, struct source *ret);
 
-// A line of progress on standard error, only for people: nothing is written when it is no terminal. done of
-// all; all 0: no end is known. Wiped by progress_end.
+// How far a long command is, on standard error: a bar with the rate for people, wiped by progress_end; a plain
+// line every two seconds where it is no terminal, so that short commands say nothing there. done of all; all 0:
+// no end is known.
 void progress(const char *what, uint64_t done, uint64_t all);
 void progress_end(void);
+
+// Has the process been asked to stop (SIGINT, SIGTERM)? Once the bus is connected neither ends it by itself;
+// commands with something to clean up look here.
+bool stop_wanted(void);

@@ -1,41 +1,24 @@
 // replay: have every service rebuild its tables from the log, each by its own program and its own apply
-// functions, side by side. The console knows nothing of what they do: it starts them, shows how far they are,
-// and notes what came of it.
+// functions, side by side; once, or again and again as the log grows, comparing each time.
+#include "compare.h"
+#include "rebuild.h"
 #include "tools.h"
 
 #include "table.h"
 
+#include "clock/clock.h"
 #include "console_replay.sql.h"
 #include "values/values.h"
-#include "limits/limits.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <time.h>
 
 #define SERVICES_MAX 8
-#define LINE_BYTES   4096
-#define POLL_MS      1000
-
-// One service's program at work.
-struct rebuild {
-    const char *service;
-    pid_t pid;
-    int output;  // its standard output and error; -1 when it has ended
-    char line[LINE_BYTES];
-    size_t used;
-    char last[LINE_BYTES];  // the last line that was no progress: why it failed
-    uint64_t position, events, parked;
-    bool well;
-};
+#define WATCH_MAX_S  3600
+#define POLL_MS      100
+#define TRIES_MS     3000  // how long a moment is waited for at which a service stands where its tables do
 
 struct replay {
     struct console *console;
@@ -71,30 +54,9 @@ static int choose_services(struct replay *replay)
         replay->all[i].service = service_names[i];
     while (replay->all[replay->count].service != NULL)
         replay->count++;
+    for (size_t i = 0; i < replay->count; i++)
+        replay->all[i].schema = tools_schema(replay->console->ground, replay->prefix, replay->all[i].service);
     return EXIT_DONE;
-}
-
-// The last event that was appended at or before an instant. All are looked at: a rehearsal's calendar may
-// have gone back.
-static int position_at(struct console *console, int64_t at_us, uint64_t head, uint64_t *ret)
-{
-    const Eventlog__V1__Page *page;
-    int code = EXIT_DONE;
-
-    *ret = 0;
-    for (uint64_t after = 0; code == EXIT_DONE && after < head;) {
-        arena_reset(console->arena);
-        code = read_page(console, after, LIMIT_PAGE_ENTRIES, &page);
-        if (code == EXIT_DONE && page->n_entries == 0)
-            break;
-        for (size_t i = 0; code == EXIT_DONE && i < page->n_entries; i++) {
-            after = page->entries[i]->position;
-            if (page->entries[i]->appended_at_us <= at_us)
-                *ret = after;
-        }
-        progress("looking for the instant", after, head);
-    }
-    return code;
 }
 
 // One position for all, so that the rebuilt schemas fit each other also while the log grows.
@@ -102,194 +64,30 @@ static int choose_position(struct replay *replay)
 {
     const char *text = option_text(replay->console, "until");
     const Eventlog__V1__Head *head;
-    int64_t at_us;
-    char *end;
 
+    if (text != NULL)
+        return position_argument(replay->console, "until", text, &replay->until);
     int code = read_head(replay->console, &head);
-    if (code != EXIT_DONE)
-        return code;
-    replay->until = head->position;
-    if (text == NULL)
-        return EXIT_DONE;
-    if (text[0] != '\0' && strspn(text, "0123456789") == strlen(text)) {
-        uint64_t position = strtoull(text, &end, 10);
-        if (position < 1 || position > head->position)
-            return fault(EXIT_USAGE, "--until %s is not a position of the log, which has 1..%llu", text,
-                         (unsigned long long)head->position);
-        replay->until = position;
-        return EXIT_DONE;
-    }
-    code = instant_argument("--until", text, &at_us);
     if (code == EXIT_DONE)
-        code = position_at(replay->console, at_us, head->position, &replay->until);
-    progress_end();
-    if (code == EXIT_DONE && replay->until == 0)
-        return fault(EXIT_REFUSED, "the log held nothing at %s", text);
-    return code;
-}
-
-// ---------------------------------------------------------------------------------------------- the programs
-
-// Beside this program, one folder up as in the build tree, or wherever PATH finds it.
-static const char *program_of(arena_t *arena, const char *service)
-{
-    char self[4096];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-
-    self[length > 0 ? length : 0] = '\0';
-    const char *folder = dirname(self);
-    const char *places[] = {arena_printf(arena, "%s/tildel-%s", folder, service),
-                            arena_printf(arena, "%s/../tildel-%s", folder, service)};
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
-        if (access(places[i], X_OK) == 0)
-            return places[i];
-    return arena_printf(arena, "tildel-%s", service);
-}
-
-static int start(struct replay *replay, struct rebuild *rebuild)
-{
-    arena_t *arena = replay->console->ground;
-    char *program = arena_text(arena, program_of(arena, rebuild->service));
-    char *until = arena_printf(arena, "%llu", (unsigned long long)replay->until);
-    char *words[] = {program, "--replay", tools_schema(arena, replay->prefix, rebuild->service),
-                     replay->until > 0 ? until : NULL, NULL};
-    posix_spawn_file_actions_t actions;
-    int pipes[2];
-
-    if (pipe2(pipes, O_CLOEXEC) != 0)
-        return fault(EXIT_REFUSED, "no pipe can be made: %s", strerror(errno));
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, pipes[1], STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, pipes[1], STDERR_FILENO);
-    int error = posix_spawnp(&rebuild->pid, program, &actions, NULL, words, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    close(pipes[1]);
-    rebuild->output = pipes[0];
-    if (error != 0) {
-        close(pipes[0]);
-        rebuild->output = -1;
-        return fault(EXIT_REFUSED, "%s cannot be started: %s", program, strerror(error));
-    }
-    return EXIT_DONE;
-}
-
-// A line the program wrote: how far it is, or something else, of which the last is kept.
-static void take_line(struct rebuild *rebuild, const char *line)
-{
-    json_t *said = json_loads(line, 0, NULL);
-    const json_t *position = json_object_get(said, "position");
-
-    if (json_is_integer(position) && json_object_get(said, "events") != NULL) {
-        rebuild->position = (uint64_t)json_integer_value(position);
-        rebuild->events = (uint64_t)json_integer_value(json_object_get(said, "events"));
-        rebuild->parked = (uint64_t)json_integer_value(json_object_get(said, "parked"));
-    } else if (line[0] != '\0') {
-        // Programs log JSON; of that the sentence is for people.
-        const char *what = json_string_value(json_object_get(said, "what"));
-        const char *reason = json_string_value(json_object_get(said, "reason"));
-        snprintf(rebuild->last, sizeof rebuild->last, "%s%s%s", what != NULL ? what : line,
-                 what != NULL && reason != NULL ? ": " : "", what != NULL && reason != NULL ? reason : "");
-    }
-    json_decref(said);
-}
-
-static void finish(struct rebuild *rebuild)
-{
-    int state;
-
-    rebuild->line[rebuild->used] = '\0';
-    take_line(rebuild, rebuild->line);
-    close(rebuild->output);
-    rebuild->output = -1;
-    while (waitpid(rebuild->pid, &state, 0) < 0 && errno == EINTR)
-        continue;
-    rebuild->well = WIFEXITED(state) && WEXITSTATUS(state) == 0;
-    if (!rebuild->well && rebuild->last[0] == '\0')
-        snprintf(rebuild->last, sizeof rebuild->last, "it ended with %s %d",
-                 WIFEXITED(state) ? "code" : "signal",
-                 WIFEXITED(state) ? WEXITSTATUS(state) : WTERMSIG(state));
-}
-
-static void read_output(struct rebuild *rebuild)
-{
-    ssize_t size = read(rebuild->output, rebuild->line + rebuild->used,
-                        sizeof rebuild->line - 1 - rebuild->used);
-
-    if (size < 0 && errno == EINTR)
-        return;
-    if (size <= 0) {
-        finish(rebuild);
-        return;
-    }
-    rebuild->used += (size_t)size;
-    rebuild->line[rebuild->used] = '\0';
-    char *start = rebuild->line, *end;
-    for (; (end = strchr(start, '\n')) != NULL; start = end + 1) {
-        *end = '\0';
-        take_line(rebuild, start);
-    }
-    rebuild->used -= (size_t)(start - rebuild->line);
-    memmove(rebuild->line, start, rebuild->used);
-    if (rebuild->used == sizeof rebuild->line - 1)
-        rebuild->used = 0;  // nobody writes lines that long; what does is not progress
-}
-
-// Until every program has ended.
-static void watch(struct replay *replay)
-{
-    struct pollfd sockets[SERVICES_MAX];
-    size_t running = 1;
-
-    while (running > 0) {
-        uint64_t done = 0;
-        running = 0;
-        for (size_t i = 0; i < replay->count; i++) {
-            sockets[i] = (struct pollfd){.fd = replay->all[i].output, .events = POLLIN};
-            running += replay->all[i].output >= 0;
-            done += replay->all[i].output >= 0 ? replay->all[i].position : replay->until;
-        }
-        progress("rebuilding", done, replay->until * replay->count);
-        if (running == 0 || poll(sockets, replay->count, POLL_MS) <= 0)
-            continue;
-        for (size_t i = 0; i < replay->count; i++)
-            if (sockets[i].fd >= 0 && sockets[i].revents != 0)
-                read_output(&replay->all[i]);
-    }
-    progress_end();
-}
-
-// What was started is never left behind: the others are asked to stop and waited for.
-static int start_all(struct replay *replay)
-{
-    int code = EXIT_DONE;
-
-    for (size_t i = 0; i < replay->count; i++)
-        replay->all[i].output = -1;
-    for (size_t i = 0; code == EXIT_DONE && i < replay->count; i++)
-        code = start(replay, &replay->all[i]);
-    for (size_t i = 0; code != EXIT_DONE && i < replay->count; i++)
-        if (replay->all[i].output >= 0)
-            kill(replay->all[i].pid, SIGTERM);
-    watch(replay);
+        replay->until = head->position;
     return code;
 }
 
 // ----------------------------------------------------------------------------------------------------- notes
 
 // Forget what an earlier replay noted; what it made is dropped where asked to.
-static status_t make_room_for(struct replay *replay, const char *service, bool replace)
+static status_t make_room_for(struct replay *replay, const char *service, bool again)
 {
     struct message *message = &replay->console->message;
     const char *schema = tools_schema(message->arena, replay->prefix, service);
     struct rows rows;
 
     status_t status = RUN(message, find_schema, &rows, TEXT(schema));
-    if (status == OK && rows.count > 0 && !replace)
-        status = fail(message, REFUSED, "%s is there already; --replace drops it", schema);
+    if (status == OK && rows.count > 0 && !again)
+        status = fail(message, REFUSED, "%s is there already; --again drops it and begins anew", schema);
     if (status == OK)
         status = RUN(message, forget_rebuilt, NULL, TEXT(service));
-    if (status == OK && replace)
+    if (status == OK && again)
         status = RUN(message, drop_rebuilt, NULL, TEXT(replay->prefix), TEXT(service));
     return status;
 }
@@ -297,11 +95,11 @@ static status_t make_room_for(struct replay *replay, const char *service, bool r
 static int make_room(struct replay *replay)
 {
     struct message *message = &replay->console->message;
-    bool replace = option_text(replay->console, "replace") != NULL;
+    bool again = option_text(replay->console, "again") != NULL;
 
     status_t status = db_begin(message);
     for (size_t i = 0; status == OK && i < replay->count; i++)
-        status = make_room_for(replay, replay->all[i].service, replace);
+        status = make_room_for(replay, replay->all[i].service, again);
     if (status == OK)
         status = db_commit(message);
     if (status == OK)
@@ -326,23 +124,24 @@ static int note(struct replay *replay, const struct rebuild *rebuild)
 
 static int note_all(struct replay *replay)
 {
-    int worst = EXIT_DONE;
+    int code = EXIT_DONE;
 
+    for (size_t i = 0; i < replay->count; i++)
+        if (replay->all[i].well && note(replay, &replay->all[i]) != EXIT_DONE)
+            code = EXIT_REFUSED;
+    return code;
+}
+
+// Bring the tables to `until`, and note what came of it, also of those that went well beside one that did not.
+static int rebuild(struct replay *replay, bool again)
+{
     for (size_t i = 0; i < replay->count; i++) {
-        const struct rebuild *rebuild = &replay->all[i];
-        int code;
-        if (!rebuild->well)
-            code = fault(EXIT_REFUSED, "%s was not rebuilt: %s", rebuild->service, rebuild->last);
-        else if (rebuild->position != replay->until)
-            code = fault(EXIT_REFUSED, "%s was only rebuilt up to position %llu of %llu: the log has a gap",
-                         rebuild->service, (unsigned long long)rebuild->position,
-                         (unsigned long long)replay->until);
-        else
-            code = note(replay, rebuild);
-        if (code != EXIT_DONE)
-            worst = code;
+        replay->all[i].until = replay->until;
+        replay->all[i].again = again;
     }
-    return worst;
+    int code = rebuild_all(replay->console, replay->all, replay->count);
+    int noted = note_all(replay);
+    return code == EXIT_DONE ? noted : code;
 }
 
 static void print_all(const struct replay *replay)
@@ -355,12 +154,12 @@ static void print_all(const struct replay *replay)
 
     for (size_t i = 0; i < replay->count; i++) {
         const struct rebuild *one = &replay->all[i];
-        const char *schema = tools_schema(arena, replay->prefix, one->service);
+
         table_row(table,
-                  (const char *[]){schema, arena_printf(arena, "%llu", (unsigned long long)one->events),
+                  (const char *[]){one->schema, arena_printf(arena, "%llu", (unsigned long long)one->events),
                                    arena_printf(arena, "%llu", (unsigned long long)one->parked)});
         json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I}", "service", one->service, "schema",
-                                              schema, "events", (json_int_t)one->events, "parked",
+                                              one->schema, "events", (json_int_t)one->events, "parked",
                                               (json_int_t)one->parked));
     }
     if (replay->console->json) {
@@ -375,12 +174,146 @@ static void print_all(const struct replay *replay)
     table_print(table, stdout);
 }
 
+// ----------------------------------------------------------------------------------------------------- watch
+
+static int watch_argument(struct console *console, long *ret_s)
+{
+    const char *text = option_text(console, "watch");
+    char *end;
+
+    *ret_s = 0;
+    if (text == NULL)
+        return EXIT_DONE;
+    *ret_s = strtol(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || *ret_s < 1 || *ret_s > WATCH_MAX_S)
+        return fault(EXIT_USAGE, "--watch must be 1..%d seconds, not '%s'", WATCH_MAX_S, text);
+    if (option_text(console, "until") != NULL)
+        return fault(EXIT_USAGE, "--watch follows the log: it has no --until");
+    return EXIT_DONE;
+}
+
+// One service, as soon as it stands where its tables stand; a busy one may not do so in time.
+static int compare_one(struct comparison *at, const struct rebuild *one, const char **ret_why)
+{
+    int64_t until_ms = clock_stopwatch_ms() + TRIES_MS;
+    int code;
+
+    do {
+        code = comparison_service(at, one->service, one->position, ret_why);
+        if (code != EXIT_DONE || *ret_why == NULL)
+            return code;
+        nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
+    } while (!stop_wanted() && clock_stopwatch_ms() < until_ms);
+    return code;
+}
+
+static void tell_round(struct replay *replay, int compared, const char *why)
+{
+    unsigned long long position = replay->until;
+
+    if (replay->console->json) {
+        json_t *line = json_pack("{s:s, s:I, s:i, s:i, s:s*}", "watch", why == NULL ? "equal" : "busy",
+                                 "position", (json_int_t)position, "compared", compared, "services",
+                                 (int)replay->count, "reason", why);
+        json_dumpf(line, stdout, JSON_COMPACT);
+        putchar('\n');
+        json_decref(line);
+    } else if (why == NULL) {
+        printf("equal at position %llu: %d services\n", position, compared);
+    } else {
+        printf("at position %llu %d of %zu services compared, equal; %s\n", position, compared, replay->count,
+               why);
+    }
+    fflush(stdout);
+}
+
+static int alarm_of(struct replay *replay, struct comparison *at)
+{
+    if (!replay->console->json) {
+        printf("ALARM: the live tables have drifted from the log at position %llu\n",
+               (unsigned long long)replay->until);
+        return comparison_tell(at);
+    }
+    json_t *line = comparison_json(at);
+    json_object_set_new(line, "watch", json_string("alarm"));
+    json_object_set_new(line, "position", json_integer((json_int_t)replay->until));
+    json_dumpf(line, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(line);
+    return comparison_fault(at);
+}
+
+static int compare_round(struct replay *replay)
+{
+    struct comparison *at = comparison_new(replay->console, replay->prefix);
+    const char *why, *first = NULL;
+    int code = EXIT_DONE, compared = 0;
+
+    for (size_t i = 0; code == EXIT_DONE && !stop_wanted() && i < replay->count; i++) {
+        code = compare_one(at, &replay->all[i], &why);
+        compared += code == EXIT_DONE && why == NULL;
+        if (code == EXIT_DONE && first == NULL)
+            first = why;
+    }
+    if (code == EXIT_DONE && comparison_different(at) > 0)
+        code = alarm_of(replay, at);
+    else if (code == EXIT_DONE && !stop_wanted())
+        tell_round(replay, compared, first);
+    comparison_destroy(&at);
+    return code;
+}
+
+static void rest(long seconds)
+{
+    int64_t until_ms = clock_stopwatch_ms() + seconds * 1000;
+
+    while (!stop_wanted() && clock_stopwatch_ms() < until_ms)
+        nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
+}
+
+// Follow the log, round after round, from where the tables stand, until they differ or we are asked to stop.
+static int watch(struct replay *replay, long seconds)
+{
+    int code = compare_round(replay);
+
+    while (code == EXIT_DONE && !stop_wanted()) {
+        rest(seconds);
+        if (stop_wanted())
+            break;
+        arena_reset(replay->console->arena);
+        code = choose_position(replay);
+        if (code == EXIT_DONE)
+            code = rebuild(replay, true);
+        if (code == EXIT_DONE)
+            code = compare_round(replay);
+    }
+    return stop_wanted() && code == EXIT_REFUSED ? EXIT_DONE : code;
+}
+
+// ---------------------------------------------------------------------------------------------------- replay
+
+static int replay_in_tools(struct replay *replay, long watch_s)
+{
+    int code = make_room(replay);
+
+    if (code == EXIT_DONE)
+        code = rebuild(replay, false);
+    if (code == EXIT_DONE && watch_s > 0)
+        return watch(replay, watch_s);
+    if (code == EXIT_DONE)
+        print_all(replay);
+    return code;
+}
+
 static int run_replay(struct console *console)
 {
     struct replay *replay = arena_alloc(console->ground, sizeof *replay);
+    long watch_s;
 
     replay->console = console;
-    int code = tools_prefix(console, "into", &replay->prefix);
+    int code = watch_argument(console, &watch_s);
+    if (code == EXIT_DONE)
+        code = tools_prefix(console, "into", &replay->prefix);
     if (code == EXIT_DONE)
         code = choose_services(replay);
     if (code == EXIT_DONE)
@@ -389,13 +322,7 @@ static int run_replay(struct console *console)
         code = tools_open(console, replay->prefix);
     if (code != EXIT_DONE)
         return code;
-    code = make_room(replay);
-    if (code == EXIT_DONE)
-        code = start_all(replay);
-    if (code == EXIT_DONE)
-        code = note_all(replay);
-    if (code == EXIT_DONE)
-        print_all(replay);
+    code = replay_in_tools(replay, watch_s);
     tools_close(console);
     return code;
 }
@@ -404,7 +331,8 @@ static const struct option_row replay_options[] = {
     {"into", "PREFIX", "the schemas to make: PREFIX_intake, PREFIX_approval ..."},
     {"until", "POSITION|INSTANT", "rebuild what the log held then; else all of it"},
     {"service", "NAME", "only this service; may be repeated"},
-    {"replace", NULL, "drop what an earlier replay into PREFIX made"},
+    {"again", NULL, "drop what an earlier replay into PREFIX made, and begin anew"},
+    {"watch", "SECONDS", "follow the log and compare every so often, until the tables differ"},
     {NULL, NULL, NULL},
 };
 static const struct option_row compare_options[] = {
@@ -416,12 +344,17 @@ const struct command commands_replay[] = {
     {"replay", "", 0, 0, "rebuild the services' tables from the log, in schemas of their own",
      "Each service's own program does it, through the very functions that wrote the live tables; nothing is "
      "decided again and the live tables are not touched. Needs MIGRATE_URL, the owner's database. "
-     "PREFIX_tools notes what was rebuilt.",
+     "PREFIX_tools notes what was rebuilt. Schemas that are there already are left alone: refused without "
+     "--again.\n"
+     "With --watch the rebuilt tables follow the log and are compared every so many seconds: a line each "
+     "time (JSON with --json), until they differ (an alarm line, what differs, exit code 4) or it is stopped "
+     "(exit code 0). A service that never stands still is said to be busy and compared the next time.",
      replay_options, run_replay},
     {"compare", "", 0, 0, "compare the live tables with rebuilt ones, row by row",
      "Every table of every rebuilt service, every row in order of its primary key, every column. Exit code "
-     "4 with a list of what differs, at most twenty values a table. Refused while a live service lags "
-     "behind the rebuilt tables, or the log has grown past them. Needs MIGRATE_URL.",
+     "4 with a list of what differs, at most twenty values a table, and of the last events behind the first "
+     "rows that differ. Refused while a live service lags behind the rebuilt tables, or the log has grown "
+     "past them. Needs MIGRATE_URL.",
      compare_options, run_compare},
     {NULL},
 };

@@ -89,6 +89,30 @@ BEGIN
 END
 $$;
 
+-- schema: 2 the events behind a row
+-- The last `most` events of these types (NULL: of any) about a row with this key, newest last: those of streams
+-- whose id is a part of the key, or begins with one ("<application id>#2024#1", "<application id>:report"); or
+-- the event that the key is the position of. Nothing where there is no event log beside the services.
+CREATE FUNCTION events_about(key text, types text[], most integer)
+RETURNS TABLE (place bigint, event_type text, event_bytes bytea) LANGUAGE plpgsql AS $$
+BEGIN
+    IF to_regclass('eventlog.log') IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY EXECUTE $f$
+        SELECT * FROM (
+            SELECT l.position, l.type, l.bytes
+              FROM eventlog.log AS l
+             CROSS JOIN LATERAL regexp_replace(l.stream, '^[^/]*/[^/]*/', '') AS id
+             WHERE (id = ANY ($1) OR regexp_replace(id, '[#:].*$', '') = ANY ($1) OR l.position::text = $2)
+               AND ($3 IS NULL OR l.type = ANY ($3))
+             ORDER BY l.position DESC
+             LIMIT $4) AS last
+         ORDER BY 1 $f$
+      USING string_to_array(key, '/'), key, types, most;
+END
+$$;
+
 -- name: find_schema
 SELECT 1 FROM pg_namespace WHERE nspname = $1;
 
@@ -137,3 +161,6 @@ SELECT count_rows($1, $2);
 
 -- name: compare_tables
 SELECT key, column_name, live_value, rebuilt_value FROM compare_tables($1, $2, $3, $4::integer);
+
+-- name: events_about
+SELECT place, event_type, event_bytes FROM events_about($1, $2::text[], $3::integer);

@@ -88,7 +88,7 @@ def journeys(words):
     report = FOLDER / "journeys.xml"
     report.unlink(missing_ok=True)
     choice = ["-k", " or ".join(words)] if words else []
-    folders = [str(path) for path in (TESTS / name for name in ["contract", "journey", "fault"])
+    folders = [str(path) for path in (TESTS / name for name in ["contract", "journey", "evidence", "fault"])
                if path.is_dir()]
     env = {**os.environ, **SANITIZERS, "BUILD": str(BUILD), "PYTHONDONTWRITEBYTECODE": "1"}
     shutil.rmtree(FOLDER / "stacks", ignore_errors=True)
