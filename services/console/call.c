@@ -1,4 +1,5 @@
 // call: publish a call from its definition file, look at it, extend its deadline.
+#include "asof.h"
 #include "console.h"
 #include "table.h"
 
@@ -175,14 +176,16 @@ static int run_show(struct console *console)
 {
     Reporting__V1__GetCall request = REPORTING__V1__GET_CALL__INIT;
     Reporting__V1__Call *call;
+    struct as_of as_of;
 
     request.call_id = (char *)console->arguments[0];
-    int code = query(console, &request, &reporting__v1__call__descriptor, &call);
+    int code = query_as_of(console, &request, &reporting__v1__call__descriptor, &call, &as_of);
     if (code != EXIT_DONE || console->json)
-        return code == EXIT_DONE ? print_answer(console) : code;
+        return code == EXIT_DONE ? print_answer_as_of(console, &as_of) : code;
     printf("%s, deadline %s\n\n", call->call_id, oslo_text(console->arena, call->deadline_at_us));
     print_cases(console, call);
     print_frame(console, call);
+    print_as_of(console, &as_of);
     return EXIT_DONE;
 }
 
@@ -265,6 +268,7 @@ static const struct option_row publish_options[] = {
     {"reserved", NULL, "extra call: its frame is reserved already"},
     {NULL, NULL, NULL},
 };
+static const struct option_row show_options[] = {AS_OF_OPTION, {NULL, NULL, NULL}};
 static const struct option_row extend_options[] = {
     {"until", "INSTANT",
      "the new deadline, such as 2024-06-18T00:00:00+02:00; the first instant that is too late"},
@@ -281,8 +285,8 @@ const struct command commands_call[] = {
      "opened.",
      publish_options, run_publish},
     {"call list", "", 0, 0, "list the calls", NULL, NULL, run_list},
-    {"call show", "CALL", 1, 1, "show a call's applications, scores, amounts, states and frame", NULL, NULL,
-     run_show},
+    {"call show", "CALL", 1, 1, "show a call's applications, scores, amounts, states and frame",
+     AS_OF_DETAILS, show_options, run_show},
     {"call extend", "CALL", 1, 1, "give everyone a later deadline", NULL, extend_options, run_extend},
     {NULL},
 };

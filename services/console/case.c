@@ -1,4 +1,5 @@
 // case: what has become of a case; a call's payments and claims.
+#include "asof.h"
 #include "console.h"
 #include "table.h"
 
@@ -29,11 +30,12 @@ static int run_show(struct console *console)
 {
     Reporting__V1__GetCase request = REPORTING__V1__GET_CASE__INIT;
     Reporting__V1__Case *one;
+    struct as_of as_of;
 
     request.application_id = (char *)console->arguments[0];
-    int code = query(console, &request, &reporting__v1__case__descriptor, &one);
+    int code = query_as_of(console, &request, &reporting__v1__case__descriptor, &one, &as_of);
     if (code != EXIT_DONE || console->json)
-        return code == EXIT_DONE ? print_answer(console) : code;
+        return code == EXIT_DONE ? print_answer_as_of(console, &as_of) : code;
     const struct {
         const char *what;
         int64_t ore;
@@ -54,6 +56,7 @@ static int run_show(struct console *console)
     }
     printf("\n\n");
     print_timeline(console, one);
+    print_as_of(console, &as_of);
     return EXIT_DONE;
 }
 
@@ -110,9 +113,11 @@ static int run_claims(struct console *console)
     return EXIT_DONE;
 }
 
+static const struct option_row show_options[] = {AS_OF_OPTION, {NULL, NULL, NULL}};
+
 const struct command commands_case[] = {
-    {"case show", "APPLICATION", 1, 1, "show a case: its figures and everything that happened to it", NULL,
-     NULL, run_show},
+    {"case show", "APPLICATION", 1, 1, "show a case: its figures and everything that happened to it",
+     AS_OF_DETAILS, show_options, run_show},
     {"payments", "CALL", 1, 1, "list a call's payments", NULL, NULL, run_payments},
     {"claims", "CALL", 1, 1, "list a call's claims for repayment", NULL, NULL, run_claims},
     {NULL},

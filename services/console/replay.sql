@@ -164,3 +164,13 @@ SELECT key, column_name, live_value, rebuilt_value FROM compare_tables($1, $2, $
 
 -- name: events_about
 SELECT place, event_type, event_bytes FROM events_about($1, $2::text[], $3::integer);
+
+-- Schemas of runs that live only as long as they do: each is claimed by a lock of its run's connection. Those
+-- whose run is gone; and the claim.
+-- name: scratch_left
+SELECT nspname FROM pg_namespace
+ WHERE nspname ~ '^asof_[0-9a-f]{16}$'
+   AND pg_try_advisory_lock(hashtextextended('tildel scratch ' || nspname, 0));
+
+-- name: scratch_claim
+SELECT pg_advisory_lock(hashtextextended('tildel scratch ' || $1, 0));

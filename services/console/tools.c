@@ -4,6 +4,7 @@
 #include "console_replay.sql.h"
 #include "env/env.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,6 +80,35 @@ int tools_open(struct console *console, const char *prefix)
     status_t status = db_migrate(&console->message, NULL, steps);
     tools_close(console);
     return status == OK ? connect_to(console, schema, statements) : tools_fault(console);
+}
+
+int tools_scratch(struct console *console)
+{
+    static const struct sql *const asked[] = {&sql_scratch_left, &sql_scratch_claim, NULL};
+    static const struct sql *const *const statements[] = {asked, NULL};
+
+    return connect_to(console, "pg_catalog", statements);
+}
+
+int tools_drop(struct console *console, const char *schema)
+{
+    // The name of a schema cannot be a value; it was made here or matched by scratch_left.
+    assert(strspn(schema, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(schema));
+    const struct sql drop = {
+        .name = "drop_scratch",
+        .text = arena_printf(console->arena, "DROP SCHEMA IF EXISTS %s CASCADE", schema)};
+    const struct sql *const list[] = {&drop, NULL};
+    const struct sql *const *const statements[] = {list, NULL};
+    db_t *before = console->message.db;
+
+    console->message.reason = NULL;
+    int code = connect_to(console, "pg_catalog", statements);
+    if (code == EXIT_DONE && db_run(&console->message, &drop, NULL, 0, NULL) != OK)
+        code = tools_fault(console);
+    if (console->message.db != NULL)
+        tools_close(console);
+    console->message.db = before;
+    return code;
 }
 
 void tools_close(struct console *console)

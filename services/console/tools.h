@@ -17,6 +17,13 @@ int tools_exist(struct console *console, const char *prefix);
 int tools_open(struct console *console, const char *prefix);
 void tools_close(struct console *console);
 
+// Connect as the owner for schemas that live only as long as this run; close it likewise. Only the statements
+// scratch_* may be used.
+int tools_scratch(struct console *console);
+
+// Drop a schema whose name is of [a-z0-9_], over a connection of its own; one that is not there is no fault.
+int tools_drop(struct console *console, const char *schema);
+
 // The schema that a service's tables are rebuilt in.
 char *tools_schema(arena_t *arena, const char *prefix, const char *service);
 
