@@ -54,6 +54,7 @@ extern const struct command commands_register[];
 extern const struct command commands_call[];
 extern const struct command commands_application[];
 extern const struct command commands_case[];
+extern const struct command commands_money[];
 extern const struct command commands_log[];
 extern const struct command commands_replay[];
 extern const struct command commands_status[];
