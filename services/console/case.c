@@ -118,6 +118,13 @@ static const struct option_row show_options[] = {AS_OF_OPTION, {NULL, NULL, NULL
 const struct command commands_case[] = {
     {"case show", "APPLICATION", 1, 1, "show a case: its figures and everything that happened to it",
      AS_OF_DETAILS, show_options, run_show},
+    {"case explain", "APPLICATION", 1, 1,
+     "tell what led to a case's decisions and amounts, and compute it again",
+     "Each event with its day, the person and role, what was done, its position, the rule set that decided "
+     "it "
+     "and the hash of what was signed; then what can be computed again from the log: hashes, totals, that "
+     "nobody decided what they prepared, and the allocation (as AUDITOR, for example). Exit code 4 when something is not equal.",
+     NULL, run_explain},
     {"payments", "CALL", 1, 1, "list a call's payments", NULL, NULL, run_payments},
     {"claims", "CALL", 1, 1, "list a call's claims for repayment", NULL, NULL, run_claims},
     {NULL},

@@ -62,6 +62,7 @@ extern const struct command commands_settings[];
 extern const struct command *const command_groups[];
 int run_verify(struct console *console);
 int run_compare(struct console *console);
+int run_explain(struct console *console);
 
 // One run of tildel.
 struct console {

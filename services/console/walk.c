@@ -58,7 +58,7 @@ json_t *event_data(struct console *console, const Eventlog__V1__Event *event)
     return text != NULL ? json_loads(text, 0, NULL) : NULL;
 }
 
-static const json_t *find(const json_t *data, const char *path)
+const json_t *data_find(const json_t *data, const char *path)
 {
     char name[64];
 
@@ -68,7 +68,8 @@ static const json_t *find(const json_t *data, const char *path)
             return NULL;
         memcpy(name, path, length);
         name[length] = '\0';
-        data = json_object_get(data, name);
+        data = json_is_array(data) ? json_array_get(data, strtoul(name, NULL, 10))
+                                   : json_object_get(data, name);
         if (data == NULL || path[length] == '\0')
             return data;
         path += length + 1;
@@ -77,14 +78,14 @@ static const json_t *find(const json_t *data, const char *path)
 
 const char *data_text(const json_t *data, const char *path)
 {
-    const char *text = json_string_value(find(data, path));
+    const char *text = json_string_value(data_find(data, path));
 
     return text != NULL ? text : "";
 }
 
 int64_t data_number(const json_t *data, const char *path)
 {
-    const json_t *value = find(data, path);
+    const json_t *value = data_find(data, path);
 
     return json_is_integer(value)  ? (int64_t)json_integer_value(value)
            : json_is_string(value) ? strtoll(json_string_value(value), NULL, 10)

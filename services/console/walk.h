@@ -17,6 +17,8 @@ int log_walk(struct console *console, uint64_t after, uint64_t to, const char *w
 json_t *event_data(struct console *console, const Eventlog__V1__Event *event);
 
 // Fields of such data: text ("" when absent) and 64-bit numbers, which ProtoJSON writes as text (0 when absent).
-// A path goes down by dots: "definition.frame_ore".
+// A path goes down by dots, into lists by index: "definition.frame_ore", "signatures.0.person". data_find: NULL when
+// it leads nowhere.
+const json_t *data_find(const json_t *data, const char *path);
 const char *data_text(const json_t *data, const char *path);
 int64_t data_number(const json_t *data, const char *path);
