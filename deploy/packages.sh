@@ -5,7 +5,7 @@
 
 PACKAGES_build="gcc g++ meson ninja-build pkg-config python3 libczmq-dev libzmq3-dev libprotobuf-c-dev
   protobuf-c-compiler protobuf-compiler libprotobuf-dev libpq-dev libssl-dev libjansson-dev libxml2-dev libmicrohttpd-dev
-  postgresql tzdata"
+  libarchive-dev postgresql tzdata"
 PACKAGES_run="python3"
 PACKAGES_test="libcmocka-dev python3-pytest python3-zmq python3-protobuf python3-psycopg2 prometheus"
 PACKAGES_compose="docker.io docker-compose debootstrap iptables"

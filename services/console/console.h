@@ -55,6 +55,7 @@ extern const struct command commands_call[];
 extern const struct command commands_application[];
 extern const struct command commands_case[];
 extern const struct command commands_money[];
+extern const struct command commands_audit[];
 extern const struct command commands_log[];
 extern const struct command commands_replay[];
 extern const struct command commands_status[];
@@ -62,6 +63,7 @@ extern const struct command commands_settings[];
 extern const struct command *const command_groups[];
 int run_verify(struct console *console);
 int run_compare(struct console *console);
+int run_verify_package(struct console *console);
 int run_explain(struct console *console);
 
 // One run of tildel.

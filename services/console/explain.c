@@ -1,13 +1,13 @@
 // explain: what led to a decision or an amount, in sentences that an auditor understands; and what can be
 // computed again from the log, computed again.
+#include "explain.h"
+
 #include "console.h"
+#include "document.h"
 #include "table.h"
 #include "walk.h"
 
 #include "allocation_v1.pb-c.h"
-#include "evaluation_v1.pb-c.h"
-#include "intake_v1.pb-c.h"
-#include "reporting_v1.pb-c.h"
 #include "values/values.h"
 
 #include <stdio.h>
@@ -208,6 +208,13 @@ static const char *say(arena_t *arena, const char *sentence, const json_t *data)
     return line;
 }
 
+const char *explain_sentence(arena_t *arena, const char *type, const json_t *data)
+{
+    const struct saying *saying = saying_of(type);
+
+    return saying != NULL ? say(arena, saying->sentence, data) : NULL;
+}
+
 // ------------------------------------------------------------------------------------------------------ what is
 
 struct explanation {
@@ -265,42 +272,18 @@ static void add_person(struct explanation *at, const char *person, const char *r
 
 // ------------------------------------------------------------------------------------ what can be computed again
 
-// Events that carry a document and its hash.
-static const struct document {
-    const ProtobufCMessageDescriptor *on;
-    const char *field, *hash, *words;
-} documents[] = {
-    {&intake__v1__application_submitted__descriptor, "content", "content_sha256",
-     "the delivered application"},
-    {&allocation__v1__grant_letter_issued__descriptor, "letter", "letter_sha256", "the letter"},
-    {&allocation__v1__allocation_proposed__descriptor, "input", "input_sha256", "the proposal's input"},
-    {&reporting__v1__report_prepared__descriptor, "report", "report_sha256", "report and accounts"},
-};
-
 // The hash over the document's canonical bytes, beside the hash that was signed or stored.
 static void check_document(struct explanation *at, const Eventlog__V1__Event *event, uint64_t position)
 {
-    struct message *message = &at->console->message;
-    const struct document *document = documents;
-    const ProtobufCMessage *body, *part;
-    size_t size, count = sizeof documents / sizeof documents[0];
+    arena_t *arena = at->console->arena;
+    struct document document;
 
-    while (document < documents + count && strcmp(document->on->name, event->type) != 0)
-        document++;
-    if (document == documents + count ||
-        message_decode(message, document->on, event->data.data, event->data.len, &body) != OK)
+    if (!document_of(&at->console->message, event, &document))
         return;
-    memcpy(&part,
-           (const char *)body +
-               protobuf_c_message_descriptor_get_field_by_name(document->on, document->field)->offset,
-           sizeof part);
-    const uint8_t *bytes = message_encode(message->arena, part, &size);
-    const char *computed = sha256_text(message->arena, bytes, size);
-    bool equal = strcmp(computed, message_field(body, document->hash)) == 0;
+    bool equal = strcmp(document.computed, document.said) == 0;
     add_check(at, equal,
-              arena_printf(message->arena, "%s at position %llu has the hash %s, computed again: %s",
-                           document->words, (unsigned long long)position, message_field(body, document->hash),
-                           equal ? "equal" : computed));
+              arena_printf(arena, "%s at position %llu has the hash %s, computed again: %s", document.words,
+                           (unsigned long long)position, document.said, equal ? "equal" : document.computed));
 }
 
 // The total is the sum of weight times settled score.

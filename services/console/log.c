@@ -127,11 +127,13 @@ const struct command commands_log[] = {
      "One line an event: position, time in Oslo, type, subject, actor. With --json one object a line, with "
      "the event's data decoded.",
      tail_options, run_tail},
-    {"verify", "", 0, 0, "recompute the whole log and compare it with what the event log claims",
+    {"verify", "[FILE]", 0, 1, "recompute the whole log, or check an auditor's package",
      "Reads every event, recomputes each leaf hash and the tree root of RFC 9162, and checks positions, the "
      "versions of every stream, that each event's id is its own, that source, stream and type agree, and "
      "that each event's data is a message of the contract. Exit code 4 names the first position that is "
-     "wrong.",
+     "wrong.\n"
+     "With FILE, a package of audit export: every sum, every event that is there, the tree, the documents' "
+     "hashes, and that documents and timeline are what comes of the events. Needs no stack.",
      NULL, run_verify},
     {NULL},
 };

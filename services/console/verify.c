@@ -259,6 +259,8 @@ int run_verify(struct console *console)
 {
     const Eventlog__V1__Head *head;
 
+    if (console->n_arguments == 1)
+        return run_verify_package(console);
     int code = keep_head(console, &head);
     if (code != EXIT_DONE)
         return code;

@@ -1,0 +1,388 @@
+// package: the auditor's package, read and checked. Nothing that somebody else wrote is believed: sizes are
+// bounded, names are ours or refused, and every claim is computed again.
+#include "package.h"
+
+#include "derive.h"
+#include "document.h"
+#include "limits/limits.h"
+#include "values/values.h"
+#include "walk.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <czmq.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MEMBER_BYTES (64 * 1024 * 1024)
+#define RECORD_HEAD  9   // kind and position
+#define ENTRY_HEAD   20  // appended, epoch, size
+
+// ------------------------------------------------------------------------------------------------------ members
+
+static int read_member(struct archive *archive, struct archive_entry *entry, const char *path, uint8_t **ret,
+                       size_t *ret_size)
+{
+    la_int64_t size = archive_entry_size(entry);
+    const char *name = archive_entry_pathname(entry);
+
+    if (name == NULL || archive_entry_filetype(entry) != AE_IFREG || size < 0 || size > MEMBER_BYTES)
+        return fault(EXIT_REFUSED, "%s is no auditor's package: it holds what no package does", path);
+    *ret = malloc((size_t)size + 1);
+    assert(*ret != NULL);
+    *ret_size = (size_t)size;
+    (*ret)[size] = '\0';
+    if (archive_read_data(archive, *ret, *ret_size) == size)
+        return EXIT_DONE;
+    free(*ret);
+    *ret = NULL;
+    return fault(EXIT_REFUSED, "%s ends within %s", path, name);
+}
+
+static int read_members(struct console *console, struct archive *archive, const char *path, member_f *visit,
+                        void *context)
+{
+    struct archive_entry *entry;
+    bool finished = false;
+    int code = EXIT_DONE;
+
+    for (int state;
+         code == EXIT_DONE && (state = archive_read_next_header(archive, &entry)) != ARCHIVE_EOF;) {
+        uint8_t *bytes = NULL;
+        size_t size = 0;
+        arena_reset(console->arena);
+        if (state != ARCHIVE_OK)
+            return fault(EXIT_REFUSED, "%s cannot be read: %s", path, archive_error_string(archive));
+        if (finished)
+            return fault(EXIT_DIFFERENT, "%s: %s comes after SHA256SUMS", path,
+                         archive_entry_pathname(entry));
+        code = read_member(archive, entry, path, &bytes, &size);
+        if (code != EXIT_DONE)
+            break;
+        const char *name = arena_text(console->arena, archive_entry_pathname(entry));
+        finished = strcmp(name, "SHA256SUMS") == 0;
+        code = visit(context, console, name, bytes, size);
+        free(bytes);
+    }
+    if (code == EXIT_DONE && !finished)
+        return fault(EXIT_REFUSED, "%s is no auditor's package, or was not finished: it has no SHA256SUMS",
+                     path);
+    return code;
+}
+
+int package_read(struct console *console, const char *path, member_f *visit, void *context)
+{
+    struct archive *archive = archive_read_new();
+    int code;
+
+    archive_read_support_format_tar(archive);
+    if (archive_read_open_filename(archive, path, 64 * 1024) != ARCHIVE_OK)
+        code = fault(EXIT_REFUSED, "%s cannot be read: %s", path, archive_error_string(archive));
+    else
+        code = read_members(console, archive, path, visit, context);
+    archive_read_free(archive);
+    return code;
+}
+
+// ------------------------------------------------------------------------------------------------------- checks
+
+struct checking {
+    struct package_facts *facts;
+    const char *path;
+    struct tree tree;
+    zhashx_t *versions;
+    bool holes;
+    FILE *sums;
+    char *sums_text;
+    size_t sums_size;
+    derive_t *derive;
+    const char *checkpoint_root;
+    uint64_t checkpoint_size;
+    bool manifest;
+};
+
+static int differs(const struct checking *at, uint64_t position, const char *what)
+{
+    return fault(EXIT_DIFFERENT, "%s: position %llu: %s", at->path, (unsigned long long)position, what);
+}
+
+static uint64_t number(const uint8_t *bytes, size_t size)
+{
+    uint64_t value = 0;
+
+    for (size_t i = 0; i < size; i++)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
+static int check_version(struct checking *at, struct console *console, const Eventlog__V1__Event *event,
+                         uint64_t position)
+{
+    uint64_t before = (uint64_t)(uintptr_t)zhashx_lookup(at->versions, event->stream);
+
+    if (event->version <= before || (!at->holes && event->version != before + 1))
+        return differs(at, position,
+                       arena_printf(console->arena, "stream %s goes from version %llu to %llu", event->stream,
+                                    (unsigned long long)before, (unsigned long long)event->version));
+    zhashx_update(at->versions, event->stream, (void *)(uintptr_t)event->version);
+    return EXIT_DONE;
+}
+
+static int check_event(struct checking *at, struct console *console, const uint8_t *bytes, size_t size,
+                       uint64_t position)
+{
+    const Eventlog__V1__Event *event;
+    struct document document;
+
+    console->message.reason = NULL;
+    if (message_decode(&console->message, &eventlog__v1__event__descriptor, bytes, size, &event) != OK)
+        return differs(at, position, console->message.reason);
+    if (document_of(&console->message, event, &document) && strcmp(document.computed, document.said) != 0)
+        return differs(at, position, "its document does not have the hash it tells");
+    json_t *data = event_data(console, event);
+    derive_event(at->derive, event, position, data);
+    json_decref(data);
+    at->facts->selected++;
+    return check_version(at, console, event, position);
+}
+
+// One record; *ret_used: its bytes.
+static int check_record(struct checking *at, struct console *console, const uint8_t *bytes, size_t size,
+                        size_t *ret_used)
+{
+    uint64_t next = at->tree.size + 1;
+    uint8_t leaf[TREE_HASH];
+    int code = EXIT_DONE;
+
+    if (size < RECORD_HEAD + ENTRY_HEAD || number(bytes + 1, 8) != next)
+        return differs(at, next, "missing");
+    if (bytes[0] == 'H' && size >= RECORD_HEAD + TREE_HASH) {
+        memcpy(leaf, bytes + RECORD_HEAD, TREE_HASH);
+        *ret_used = RECORD_HEAD + TREE_HASH;
+        at->holes = true;
+    } else if (bytes[0] == 'E' && number(bytes + RECORD_HEAD + 16, 4) <= size - RECORD_HEAD - ENTRY_HEAD) {
+        size_t event_size = (size_t)number(bytes + RECORD_HEAD + 16, 4);
+        *ret_used = RECORD_HEAD + ENTRY_HEAD + event_size;
+        tree_leaf(bytes + RECORD_HEAD + ENTRY_HEAD, event_size, leaf);
+        code = check_event(at, console, bytes + RECORD_HEAD + ENTRY_HEAD, event_size, next);
+    } else {
+        return differs(at, next, "its record is damaged");
+    }
+    tree_add(&at->tree, leaf);
+    return code;
+}
+
+static int check_records(struct checking *at, struct console *console, const char *name, const uint8_t *bytes,
+                         size_t size)
+{
+    int code = EXIT_DONE;
+
+    (void)name;
+    for (size_t used; code == EXIT_DONE && size > 0; bytes += used, size -= used) {
+        arena_reset(console->arena);
+        used = 0;
+        code = check_record(at, console, bytes, size, &used);
+    }
+    derive_part(at->derive, false);
+    return code;
+}
+
+// What is made from the events must be what comes of them when it is made again.
+static int check_derived(struct checking *at, struct console *console, const char *name, const uint8_t *bytes,
+                         size_t size)
+{
+    (void)console;
+    struct derived *one = derive_take(at->derive);
+    if (one == NULL) {  // then the last part of the log has been
+        derive_part(at->derive, true);
+        one = derive_take(at->derive);
+    }
+    bool same = one != NULL && strcmp(one->name, name) == 0 && one->size == size &&
+                memcmp(one->bytes, bytes, size) == 0;
+    const char *expected = one == NULL || strcmp(one->name, name) == 0 ? "" : one->name;
+
+    if (same) {
+        derived_free(one);
+        return EXIT_DONE;
+    }
+    int code = fault(EXIT_DIFFERENT, "%s: %s is not what this program makes of the log that is here%s%s",
+                     at->path, name, expected[0] != '\0' ? "; expected " : "", expected);
+    if (one != NULL)
+        derived_free(one);
+    return code;
+}
+
+// The second and third lines of a checkpoint: how much it covers, and the root in base64.
+static int check_checkpoint(struct checking *at, struct console *console, const char *name,
+                            const uint8_t *bytes, size_t length)
+{
+    const char *text = (const char *)bytes;
+    (void)name, (void)length;
+    const char *size = strchr(text, '\n'), *root = size != NULL ? strchr(size + 1, '\n') : NULL;
+
+    if (root == NULL)
+        return fault(EXIT_DIFFERENT, "%s: log/checkpoint is no checkpoint", at->path);
+    at->facts->is_signed = true;
+    at->checkpoint_size = strtoull(size + 1, NULL, 10);
+    at->checkpoint_root = arena_printf(console->ground, "%.*s", (int)strcspn(root + 1, "\n"), root + 1);
+    return EXIT_DONE;
+}
+
+static int check_manifest(struct checking *at, struct console *console, const char *name,
+                          const uint8_t *bytes, size_t size)
+{
+    json_t *manifest = json_loadb((const char *)bytes, size, 0, NULL);
+    struct package_facts *facts = at->facts;
+
+    (void)name;
+    if (manifest == NULL || strcmp(data_text(manifest, "format"), PACKAGE_FORMAT) != 0) {
+        json_decref(manifest);
+        return fault(EXIT_REFUSED, "%s is a package of another format than " PACKAGE_FORMAT, at->path);
+    }
+    at->manifest = true;
+    facts->log_id = arena_text(console->ground, data_text(manifest, "log_id"));
+    facts->root = arena_text(console->ground, data_text(manifest, "root"));
+    facts->call_id = arena_text(console->ground, data_text(manifest, "call"));
+    facts->case_id = arena_text(console->ground, data_text(manifest, "case"));
+    facts->rehearsal = json_is_true(json_object_get(manifest, "rehearsal"));
+    facts->first = (uint64_t)data_number(manifest, "first");
+    facts->last = (uint64_t)data_number(manifest, "last");
+    facts->size = (uint64_t)data_number(manifest, "size");
+    facts->documents = (uint64_t)data_number(manifest, "documents");
+    facts->made_at_us = data_number(manifest, "made_at_us");
+    bool selected = facts->selected == (uint64_t)data_number(manifest, "selected");
+    json_decref(manifest);
+    return selected ? EXIT_DONE
+                    : fault(EXIT_DIFFERENT, "%s: another number of events is here than the manifest says",
+                            at->path);
+}
+
+static int check_sums(struct checking *at, const uint8_t *bytes, size_t size)
+{
+    fflush(at->sums);
+    if (size == at->sums_size && memcmp(bytes, at->sums_text, size) == 0)
+        return EXIT_DONE;
+    const char *mine = at->sums_text, *theirs = (const char *)bytes;
+    size_t line = 0;
+    while (line < at->sums_size && line < size && mine[line] == theirs[line])
+        line++;
+    while (line > 0 && mine[line - 1] != '\n')
+        line--;
+    const char *name = line + 66 < at->sums_size ? mine + line + 66 : "its end";
+    return fault(EXIT_DIFFERENT, "%s: SHA256SUMS does not agree with %.*s", at->path,
+                 (int)strcspn(name, "\n"), name);
+}
+
+static void note_sum(struct checking *at, const char *name, const uint8_t *bytes, size_t size)
+{
+    uint8_t digest[32];
+
+    sha256(bytes, size, digest);
+    for (size_t i = 0; i < sizeof digest; i++)
+        fprintf(at->sums, "%02x", digest[i]);
+    fprintf(at->sums, "  %s\n", name);
+}
+
+static bool ends_with(const char *name, const char *end)
+{
+    size_t length = strlen(name), tail = strlen(end);
+
+    return length >= tail && strcmp(name + length - tail, end) == 0;
+}
+
+// The texts say how a package is checked; they are not checked themselves but for their sums.
+static int check_text(struct checking *at, struct console *console, const char *name, const uint8_t *bytes,
+                      size_t size)
+{
+    (void)at, (void)console, (void)name, (void)bytes, (void)size;
+    return EXIT_DONE;
+}
+
+static const struct {
+    const char *begins, *ends;
+    int (*check)(struct checking *at, struct console *console, const char *name, const uint8_t *bytes,
+                 size_t size);
+} kinds[] = {
+    {"FORMAT", ".md", check_text},
+    {"verify", ".py", check_text},
+    {"log/checkpoint", "", check_checkpoint},
+    {"log/key", "", check_text},
+    {"log/", ".records", check_records},
+    {"documents/", ".json", check_derived},
+    {"rules/", ".json", check_derived},
+    {"timeline/", "", check_derived},
+    {"manifest", ".json", check_manifest},
+};
+
+static int check_member(void *context, struct console *console, const char *name, const uint8_t *bytes,
+                        size_t size)
+{
+    struct checking *at = context;
+
+    at->facts->members++;
+    at->facts->bytes += size;
+    if (strcmp(name, "SHA256SUMS") == 0)
+        return check_sums(at, bytes, size);
+    note_sum(at, name, bytes, size);
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strncmp(name, kinds[i].begins, strlen(kinds[i].begins)) == 0 && ends_with(name, kinds[i].ends))
+            return kinds[i].check(at, console, name, bytes, size);
+    return fault(EXIT_REFUSED, "%s is no auditor's package: it holds %s", at->path, name);
+}
+
+// ----------------------------------------------------------------------------------------------------- the whole
+
+static int check_end(struct checking *at, struct console *console)
+{
+    uint8_t root[TREE_HASH];
+    char encoded[64];
+
+    if (!at->manifest)
+        return fault(EXIT_REFUSED, "%s is no auditor's package: it has no manifest.json", at->path);
+    derive_part(at->derive, true);
+    struct derived *missing = derive_take(at->derive);
+    if (missing != NULL) {
+        int code = fault(EXIT_DIFFERENT, "%s: %s is missing", at->path, missing->name);
+        derived_free(missing);
+        return code;
+    }
+    tree_root(&at->tree, root);
+    const char *text = hex(console->ground, root, TREE_HASH);
+    if (at->tree.size != at->facts->size || strcmp(text, at->facts->root) != 0)
+        return differs(at, at->tree.size,
+                       arena_printf(console->arena, "the tree's root is %s, but the manifest says %s of %llu",
+                                    text, at->facts->root, (unsigned long long)at->facts->size));
+    EVP_EncodeBlock((unsigned char *)encoded, root, TREE_HASH);
+    if (at->facts->is_signed &&
+        (at->checkpoint_size != at->tree.size || strcmp(encoded, at->checkpoint_root) != 0))
+        return differs(at, at->tree.size,
+                       arena_printf(console->arena,
+                                    "the tree's root is %s, but the checkpoint says %s of %llu", encoded,
+                                    at->checkpoint_root, (unsigned long long)at->checkpoint_size));
+    return EXIT_DONE;
+}
+
+static void checking_end(struct checking *at)
+{
+    derive_destroy(&at->derive);
+    fclose(at->sums);
+    free(at->sums_text);
+    zhashx_destroy(&at->versions);
+}
+
+int package_verify(struct console *console, const char *path, struct package_facts *ret)
+{
+    struct checking at = {.facts = ret, .path = path, .versions = zhashx_new(), .checkpoint_root = ""};
+
+    *ret = (struct package_facts){.log_id = "", .root = "", .call_id = "", .case_id = ""};
+    at.derive = derive_new(console);
+    at.sums = open_memstream(&at.sums_text, &at.sums_size);
+    assert(at.sums != NULL);
+    int code = package_read(console, path, check_member, &at);
+    if (code == EXIT_DONE)
+        code = check_end(&at, console);
+    checking_end(&at);
+    return code;
+}

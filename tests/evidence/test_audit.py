@@ -1,0 +1,262 @@
+"""The auditor's package: made, opened, checked by us and by the verifier that is in it, and found out when changed."""
+
+import hashlib
+import io
+import json
+import pathlib
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tarfile
+
+import pytest
+
+import console
+import play
+import test_money
+
+VERIFIER = pathlib.Path(__file__).resolve().parents[2] / "services" / "console" / "package" / "verify.py"
+SELECTIONS = {"all": [], "call": ["--call", play.MAIN], "case": ["--case"], "segment": ["--from", "100", "--to", "150"]}
+
+
+@pytest.fixture(scope="module", params=SELECTIONS)
+def package(request, undisturbed, tmp_path_factory):
+    """Each kind of package, made once; and what tildel said of it."""
+    path = tmp_path_factory.mktemp("package") / f"{request.param}.tar"
+    words = list(SELECTIONS[request.param])
+    if request.param == "case":
+        words.append(undisturbed.stage.cases["stavanger"].id)
+    told = console.told(undisturbed, "audit", "export", str(path), *words)
+    return request.param, path, told
+
+
+@pytest.fixture(scope="module")
+def whole(undisturbed, tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "all.tar"
+    console.well(undisturbed, "audit", "export", str(path))
+    return path
+
+
+def ours(house, path):
+    """Checked by tildel, which needs no stack for it."""
+    env = {name: value for name, value in house.stack.console_env().items() if not name.startswith(("BUS_", "MIG"))}
+    return subprocess.run([house.stack.binary("console"), "verify", str(path)], env=env, text=True,
+                          stdin=subprocess.DEVNULL, capture_output=True)
+
+
+def theirs(path, folder):
+    """Checked by the verifier that is in the package, taken out of it as anybody would."""
+    with tarfile.open(path) as archive:
+        (folder / "verify.py").write_bytes(archive.extractfile("verify.py").read())
+    return by_script(folder / "verify.py", path)
+
+
+def by_script(script, path):
+    return subprocess.run([sys.executable, "-I", "-B", str(script), str(path)], text=True, capture_output=True)
+
+
+def members(path):
+    with tarfile.open(path) as archive:
+        return {member.name: archive.extractfile(member).read() for member in archive}
+
+
+def rewrite(path, to, change):
+    """The same package with its members changed, and with sums that agree again."""
+    found = members(path)
+    del found["SHA256SUMS"]
+    found = change(found)
+    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in found.items())
+    with tarfile.open(to, "w") as archive:
+        for name, data in {**found, "SHA256SUMS": sums.encode()}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return to
+
+
+def test_a_package_is_verified_by_us_and_by_the_verifier_in_it(undisturbed, package, tmp_path):
+    kind, path, told = package
+    size, root = console.rows(undisturbed, "SELECT position, encode(root, 'hex') FROM eventlog.head")[0]
+    assert (told["size"], told["root"]) == (size, root)
+    for done in (ours(undisturbed, path), theirs(path, tmp_path)):
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"verified: {size} positions, {told['selected']} of them here" in done.stdout
+        assert root in done.stdout
+    selected = {"all": size, "segment": 51}.get(kind, told["selected"])
+    assert told["selected"] == selected and (kind == "all" or selected < size)
+
+
+def test_sha256sum_itself_agrees_with_the_sums(whole, tmp_path):
+    with tarfile.open(whole) as archive:
+        archive.extractall(tmp_path)
+    done = subprocess.run(["sha256sum", "--check", "--quiet", "--strict", "SHA256SUMS"], cwd=tmp_path,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_is_not_selected_is_not_told(undisturbed, tmp_path):
+    case = undisturbed.stage.cases["stavanger"]
+    console.well(undisturbed, "audit", "export", str(tmp_path / "case.tar"), "--case", case.id)
+    everything = b"".join(data for name, data in members(tmp_path / "case.tar").items()
+                          if name not in ("FORMAT.md", "verify.py"))
+    for other in undisturbed.stage.cases.values():
+        assert other is case or other.content["title"].encode() not in everything, other.key
+    assert case.content["title"].encode() in everything
+
+
+def test_documents_are_what_was_delivered_and_sent(undisturbed, whole):
+    found = members(whole)
+    case = undisturbed.stage.cases["stavanger"]
+    application, = [json.loads(data) for name, data in found.items()
+                    if name.startswith("documents/") and name.endswith(f"-application-{case.id}.json")]
+    assert application["title"] == case.content["title"]
+    call, = [json.loads(data) for name, data in found.items() if name.endswith(f"-call-{play.MAIN}.json")]
+    assert call["chapter_post"] == "671.62" and call["criteria"]
+    assert json.loads(found["rules/rule_sets.json"])[0]["rule_set"] == "2024-1"
+
+
+def test_a_package_is_opened(undisturbed, package):
+    _, path, told = package
+    text = console.well(undisturbed, "audit", "show", str(path))
+    assert f"{told['selected']} events of {told['size']} are here" in text
+    assert text.count("\r\n") == 0 or "position,event id,type" in text
+    assert console.told(undisturbed, "audit", "show", str(path))["selected"] == told["selected"]
+
+
+def test_any_byte_that_is_changed_is_found_by_both(undisturbed, whole, tmp_path):
+    data = whole.read_bytes()
+    with tarfile.open(whole) as archive:
+        places = [(member.name, member.offset_data, member.size) for member in archive]
+    chance = random.Random(9162)
+    for _ in range(30):
+        name, offset, size = chance.choice(places)
+        at = offset + chance.randrange(size)
+        changed = bytearray(data)
+        changed[at] ^= 1 << chance.randrange(8)
+        path = tmp_path / "changed.tar"
+        path.write_bytes(changed)
+        for done in (ours(undisturbed, path), by_script(VERIFIER, path)):
+            assert done.returncode in (1, 4), (name, at - offset, done.stdout)
+            assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def without_a_record(found):
+    name = next(name for name in found if name.endswith(".records"))
+    size = int.from_bytes(found[name][25:29], "big")
+    return {**found, name: found[name][29 + size:]}
+
+
+def with_other_bytes(found):
+    name = next(name for name in found if name.endswith(".records"))
+    data = bytearray(found[name])
+    data[60] ^= 1
+    return {**found, name: bytes(data)}
+
+
+def with_another_document(found):
+    name = next(name for name in found if name.startswith("documents/"))
+    return {**found, name: found[name].replace(b'"title": "', b'"title": "Not ')}
+
+
+def with_another_story(found):
+    name = next(name for name in found if name.endswith(".csv"))
+    return {**found, name: found[name].replace(b"imdi.budget.1", b"imdi.budget.2", 1)}
+
+
+def without_a_document(found):
+    name = next(name for name in found if name.startswith("documents/"))
+    return {one: data for one, data in found.items() if one != name}
+
+
+def with_another_root(found):
+    manifest = json.loads(found["manifest.json"])
+    manifest["root"] = "00" * 32
+    return {**found, "manifest.json": json.dumps(manifest).encode()}
+
+
+def with_fewer_told(found):
+    manifest = json.loads(found["manifest.json"])
+    manifest["selected"] -= 1
+    return {**found, "manifest.json": json.dumps(manifest).encode()}
+
+
+@pytest.mark.parametrize("change, by_them", [
+    (without_a_record, True), (with_other_bytes, True), (with_another_document, False),
+    (with_another_story, False), (without_a_document, False), (with_another_root, True), (with_fewer_told, True)])
+def test_a_forgery_whose_sums_agree_is_found(undisturbed, whole, tmp_path, change, by_them):
+    """The verifier in the package checks the log, not what was made from it for reading; tildel checks both."""
+    path = rewrite(whole, tmp_path / "forged.tar", change)
+    done = ours(undisturbed, path)
+    assert done.returncode == 4 and len(done.stderr.strip().splitlines()) == 1, done.stdout + done.stderr
+    if by_them:
+        assert by_script(VERIFIER, path).returncode == 4
+
+
+def test_the_untouched_rewritten_package_is_well(undisturbed, whole, tmp_path):
+    path = rewrite(whole, tmp_path / "same.tar", lambda found: found)
+    assert ours(undisturbed, path).returncode == 0
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "half", "no end", "missing", "foreign tar"])
+def test_what_is_no_package_is_one_sentence(undisturbed, whole, tmp_path, damage):
+    path = tmp_path / "damaged.tar"
+    data = whole.read_bytes()
+    if damage == "half":
+        path.write_bytes(data[:len(data) // 2])
+    elif damage == "no end":
+        found = members(whole)
+        with tarfile.open(path, "w") as archive:
+            for name in list(found)[:-1]:
+                info = tarfile.TarInfo(name)
+                info.size = len(found[name])
+                archive.addfile(info, io.BytesIO(found[name]))
+    elif damage == "foreign tar":
+        with tarfile.open(path, "w") as archive:
+            archive.add(__file__, "x.py")
+    elif damage != "missing":
+        path.write_bytes(b"" if damage == "empty" else b"not an archive at all\n" * 100)
+    for words in (["verify"], ["audit", "show"]):
+        console.refused(undisturbed, 1, "", *words, str(path))
+    assert by_script(VERIFIER, path).returncode in (1, 4)
+
+
+def test_nothing_is_overwritten(undisturbed, tmp_path):
+    path = tmp_path / "there.tar"
+    path.write_text("mine")
+    console.refused(undisturbed, 1, "is there already; nothing is overwritten", "audit", "export", str(path))
+    assert path.read_text() == "mine" and list(tmp_path.iterdir()) == [path]
+
+
+def small_disk():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+
+def test_a_disk_that_is_full_leaves_nothing(undisturbed, tmp_path):
+    console.refused(undisturbed, 1, "cannot be written", "audit", "export", str(tmp_path / "x.tar"),
+                    preexec_fn=small_disk)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words, code, sentence", [
+    (["--call", "nobody"], 1, "the log knows nothing of nobody"),
+    (["--case", "nobody"], 1, "the log knows nothing of nobody"),
+    (["--from", "0"], 2, "--from 0 is not a position"), (["--to", "99999999"], 2, "is not a position"),
+    (["--from", "20", "--to", "10"], 2, "--from 20 comes after --to 10"),
+    (["--call", "a", "--case", "b"], 2, "do not go together")])
+def test_what_cannot_be_selected_is_told_and_leaves_nothing(undisturbed, tmp_path, words, code, sentence):
+    console.refused(undisturbed, code, sentence, "audit", "export", str(tmp_path / "x.tar"), *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_told(undisturbed, tmp_path):
+    console.refused(undisturbed, 1, "cannot be made", "audit", "export", str(tmp_path / "no" / "x.tar"))
+
+
+def test_a_log_that_was_changed_gives_no_package(undisturbed, tmp_path):
+    with test_money.changed(undisturbed, "payment.v1.PaymentConfirmed", test_money.less_confirmed):
+        console.refused(undisturbed, 4, "does not have the root that it tells", "audit", "export",
+                        str(tmp_path / "x.tar"))
+    assert list(tmp_path.iterdir()) == []
