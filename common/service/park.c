@@ -114,6 +114,7 @@ struct redriven {
     const char *id;
     int kind;
     const char *stream;
+    bool skip;  // two of them let what failed be left out
 };
 
 static status_t next_parked(struct loop *loop, struct message *message, const struct redriven *incident,
@@ -170,11 +171,36 @@ static status_t redrive_heard(struct loop *loop, const struct redriven *incident
     return status;
 }
 
+// What two persons gave up is dropped, each event with a line of its own; what waits behind it is tried.
+static status_t drop_skipped(struct loop *loop, const struct redriven *incident, const char **ret_reason)
+{
+    struct message own = loop_transaction(loop), *message = &own;
+    struct rows rows;
+
+    status_t status = db_begin(message);
+    if (status == OK)
+        status = RUN(message, loop_drop_skipped, &rows, TEXT(incident->id));
+    if (status == OK)
+        status = db_commit(message);
+    else
+        db_rollback(message);
+    *ret_reason = loop_reason(loop, message);
+    for (int row = 0; status == OK && row < rows.count; row++)
+        log_warn("an event is skipped, as two operators decided", "stream", incident->stream, "position",
+                 log_number(row_int(&rows, row, 0)), NULL);
+    return status;
+}
+
 static status_t redrive(struct loop *loop, struct message *message, const struct redriven *incident,
                         const char **ret_reason)
 {
     switch ((Service__V1__Incident__Kind)incident->kind) {
     case SERVICE__V1__INCIDENT__KIND__HEARD:
+        if (incident->skip) {
+            status_t status = drop_skipped(loop, incident, ret_reason);
+            if (status != OK)
+                return status;
+        }
         return redrive_heard(loop, incident, ret_reason);
     case SERVICE__V1__INCIDENT__KIND__UNSENT:
         return RUN(message, loop_resend_events, NULL, TEXT(incident->stream));
@@ -212,7 +238,8 @@ void park_redrive(struct loop *loop, struct held *held)
     for (int row = 0; row < rows.count; row++) {
         struct redriven incident = {.id = row_text(&rows, row, 0),
                                     .kind = (int)row_int(&rows, row, 1),
-                                    .stream = row_text(&rows, row, 2)};
+                                    .stream = row_text(&rows, row, 2),
+                                    .skip = row_int(&rows, row, 3)};
         go_on(loop, &incident);
     }
     if (held)

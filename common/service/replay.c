@@ -4,6 +4,9 @@
 // log order, and nothing is decided again. What could not be heard is parked, as it was then, so that one
 // poisoned case does not keep an auditor from all others.
 //
+// What two operators let be skipped is left out here as well. The log tells it only afterwards, so a replay that
+// meets such an event for the first time goes on to its end, to learn of all of them, and begins anew.
+//
 // How far the rebuilt tables are stands beside them, in their own loop_cursor, moved in the transaction that
 // moved them; so a replay that was stopped, or one that follows the log, goes on where it stands.
 #include "service/loop.h"
@@ -37,7 +40,39 @@ struct replay {
     uint64_t events;  // that concerned the service
     uint64_t parked;
     int64_t told_ms;
+    uint64_t *skipped;  // positions that are left out, as far as they are known
+    size_t n_skipped;
+    bool surprised;  // some of them were met only after their place had passed
 };
+
+// ---------------------------------------------------------------------------------------------- skipped
+
+static bool is_skipped(const struct replay *replay, uint64_t position)
+{
+    for (size_t i = 0; i < replay->n_skipped; i++)
+        if (replay->skipped[i] == position)
+            return true;
+    return false;
+}
+
+// An own event: does it tell of positions that were handled here and must not be?
+static void learn_skipped(struct replay *replay, struct message *message, const Eventlog__V1__Event *event)
+{
+    Service__V1__IncidentSkipped *skip;
+
+    if (strcmp(event->type, service__v1__incident_skipped__descriptor.name) != 0 ||
+        message_decode(message, &service__v1__incident_skipped__descriptor, event->data.data, event->data.len,
+                       &skip) != OK)
+        return;
+    for (size_t i = 0; i < skip->n_positions; i++) {
+        if (is_skipped(replay, skip->positions[i]))
+            continue;
+        replay->skipped = reallocarray(replay->skipped, replay->n_skipped + 1, sizeof *replay->skipped);
+        assert(replay->skipped);
+        replay->skipped[replay->n_skipped++] = skip->positions[i];
+        replay->surprised = true;
+    }
+}
 
 // ---------------------------------------------------------------------------------------------- entries
 
@@ -54,6 +89,10 @@ static status_t one(struct replay *replay, const Eventlog__V1__Entry *entry, boo
     status_t status = message_decode(&message, &eventlog__v1__event__descriptor, entry->event.data,
                                      entry->event.len, &event);
     bool own = status == OK && strcmp(event->source, replay->service->name) == 0;
+    if (own)
+        learn_skipped(replay, &message, event);
+    else if (status == OK && is_skipped(replay, entry->position))
+        return OK;
     if (status == OK && !own)
         stuck = held_behind(replay->held, event->stream, event->subject);
     *ret_parked = stuck != NULL;
@@ -315,42 +354,96 @@ static bool parse_until(struct replay *replay, const char *until)
 
 static bool rebuild(struct replay *replay, const char **ret_reason)
 {
-    struct bus_config bus = bus_config_from_env(replay->service->name);
     struct message message = message_new(replay->page);
 
+    replay->surprised = false;
     if (load(replay, &message) != OK) {
         *ret_reason = message.reason;
         return false;
     }
+    return pages(replay, ret_reason);
+}
+
+// Drop what was made: it holds what should have been left out.
+static status_t drop_schema(const char *url, const char *into, struct message *message)
+{
+    // The name of a schema cannot be a value; replay_main has looked at it.
+    const struct sql drop = {.name = "drop_rebuilt",
+                             .text = arena_printf(message->arena, "DROP SCHEMA %s CASCADE", into)};
+    const struct sql *const list[] = {&drop, NULL};
+    const struct sql *const *const lists[] = {list, NULL};
+    struct db_config config = {
+        .url = url, .schema = "public", .statements = lists, .application_name = "replay"};
+
+    message->db = db_new(&config);
+    status_t status = db_connect(message);
+    if (status == OK)
+        status = db_run(message, &drop, NULL, 0, NULL);
+    db_destroy(&message->db);
+    return status;
+}
+
+// One pass over the log, in a schema that is made or gone on with.
+static bool pass(struct replay *replay, const char *url, const char *into, const char **ret_reason)
+{
+    struct service_sql sql = service_sql(replay->service);
+    struct db_config config = {
+        .url = url, .schema = into, .statements = sql.statements, .application_name = "replay"};
+    struct message message = message_new(replay->page);
+
+    if (make_schema(replay->service, url, into, &message) != OK) {
+        *ret_reason = message.reason;
+        return false;
+    }
+    replay->events = replay->parked = 0;
+    replay->db = db_new(&config);
+    bool well = rebuild(replay, ret_reason);
+    db_destroy(&replay->db);
+    return well;
+}
+
+static bool passes(struct replay *replay, const char *url, const char *into, const char **ret_reason)
+{
+    struct bus_config bus = bus_config_from_env(replay->service->name);
+
     bus.feed = NULL;
     bus.serves = NULL;
     replay->bus = bus_connect(&bus);
-    bool well = pages(replay, ret_reason);
+    bool well = pass(replay, url, into, ret_reason);
+    if (well && replay->surprised) {
+        struct message message = message_new(replay->page);
+        held_forget(replay->held);
+        well = drop_schema(url, into, &message) == OK;
+        *ret_reason = message.reason;
+        well = well && pass(replay, url, into, ret_reason);
+    }
     bus_destroy(&replay->bus);
     return well;
 }
 
 static int run(struct replay *replay, const char *url, const char *into, bool again)
 {
-    struct service_sql sql = service_sql(replay->service);
-    struct db_config config = {
-        .url = url, .schema = into, .statements = sql.statements, .application_name = "replay"};
     struct message message = message_new(replay->page);
     const char *reason = "";
 
-    if (look_at_schema(url, into, again, &message) != OK ||
-        make_schema(replay->service, url, into, &message) != OK) {
-        fprintf(stderr, "the tables can not be rebuilt: %s\n", message.reason);
-        return 1;
-    }
-    replay->db = db_new(&config);
-    bool well = rebuild(replay, &reason);
+    bool well = look_at_schema(url, into, again, &message) == OK;
+    if (!well)
+        reason = message.reason;
+    well = well && passes(replay, url, into, &reason);
     if (well)
         tell(replay, true);
     else
         fprintf(stderr, "the tables can not be rebuilt: %s\n", reason);
-    db_destroy(&replay->db);
     return well ? 0 : 1;
+}
+
+// A name that can stand in SQL as it is.
+static bool is_name(const char *into)
+{
+    size_t length = strlen(into);
+
+    return length >= 1 && length <= 63 && into[0] >= 'a' && into[0] <= 'z' &&
+           strspn(into, "abcdefghijklmnopqrstuvwxyz0123456789_") == length;
 }
 
 int replay_main(const struct service *service, const char *into, const char *until, bool again)
@@ -359,18 +452,23 @@ int replay_main(const struct service *service, const char *into, const char *unt
                             .page = arena_new(LIMIT_ARENA_BYTES),
                             .hand = arena_new(LIMIT_ARENA_BYTES),
                             .held = held_new()};
+    arena_t *kept = arena_new(LIMIT_ARENA_BYTES);  // the others are reset while the log is read
     int code = 2;
 
     // The live schema has a cursor too: going on from there would write others' events into it twice.
-    if (strcmp(into, service->name) == 0)
+    if (!is_name(into))
+        fprintf(stderr, "INTO must be 1..63 of a-z, 0-9 and _, beginning with a letter, not %s\n", into);
+    else if (strcmp(into, service->name) == 0)
         fprintf(stderr, "INTO must not be %s, the live schema\n", into);
     else if (!parse_until(&replay, until))
         fprintf(stderr,
                 "UNTIL must be a position from 1 or an instant such as 2024-06-14T22:00:00Z, not %s\n",
                 until);
     else
-        code = run(&replay, env_url(replay.hand, "MIGRATE_URL"), into, again);
+        code = run(&replay, env_url(kept, "MIGRATE_URL"), into, again);
     held_destroy(&replay.held);
+    free(replay.skipped);
+    arena_destroy(&kept);
     arena_destroy(&replay.page);
     arena_destroy(&replay.hand);
     return code;

@@ -912,6 +912,108 @@ static void a_poisoned_event_stops_only_its_own_case(void **state)
     assert_int_equal(20, number_of(loop, TOTAL));
 }
 
+static struct work a_work_of(struct loop *loop, const char *subject, const void *body)
+{
+    struct work work = a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__OPERATOR, body);
+
+    ((Bus__V1__Request *)(uintptr_t)work.request)->actor->subject = (char *)subject;
+    return work;
+}
+
+static void propose_skip(struct loop *loop, const char *who, bool only_failed)
+{
+    Service__V1__ProposeSkip propose = SERVICE__V1__PROPOSE_SKIP__INIT;
+
+    propose.stream = "other/queue/x";
+    propose.reason = "thirteen will never be a number";
+    propose.only_failed = only_failed;
+    assert_int_equal(BUS__V1__REPLY__STATUS__OK, give(loop, a_work_of(loop, who, &propose))->status);
+}
+
+// Thirteen, and an event of the same case behind it.
+static void poison(struct loop *loop)
+{
+    lead(loop);
+    log_event(loop, "other", "other/queue/x", "case", POISON_CREDIT);
+    log_event(loop, "third", "third/queue/z", "case", 2);
+    feed(loop, 1, 2);
+    assert_int_equal(2, number_of(loop, PARKED));
+}
+
+static void what_one_person_proposes_and_another_confirms_is_skipped(void **state)
+{
+    struct loop *loop = *state;
+    Service__V1__ConfirmSkip confirm = SERVICE__V1__CONFIRM_SKIP__INIT;
+    confirm.stream = "other/queue/x";
+    poison(loop);  // given
+
+    propose_skip(loop, "ola", false);  // when: one alone
+    follow_redrive(loop);
+    assert_int_equal(2, number_of(loop, PARKED));  // then
+
+    log_event(loop, "other", "other/queue/x", "case", 4);  // it waits behind, and was not proposed
+    feed(loop, 3, 3);
+    assert_int_equal(BUS__V1__REPLY__STATUS__OK,
+                     give(loop, a_work_of(loop, "kari", &confirm))->status);  // when
+    follow_redrive(loop);
+    assert_int_equal(0, number_of(loop, INCIDENTS));  // then
+    assert_int_equal(0, number_of(loop, PARKED));
+    assert_int_equal(1, number_of(loop, HEARD));
+    assert_int_equal(4, number_of(loop, TOTAL));
+}
+
+static void only_what_failed_is_skipped_and_the_rest_is_tried(void **state)
+{
+    struct loop *loop = *state;
+    Service__V1__ConfirmSkip confirm = SERVICE__V1__CONFIRM_SKIP__INIT;
+    confirm.stream = "other/queue/x";
+    poison(loop);                     // given
+    propose_skip(loop, "ola", true);  // when
+    give(loop, a_work_of(loop, "kari", &confirm));
+    follow_redrive(loop);
+    assert_int_equal(0, number_of(loop, INCIDENTS));  // then
+    assert_int_equal(2, number_of(loop, TOTAL));
+}
+
+static void nobody_confirms_a_skip_of_their_own_or_of_nobody(void **state)
+{
+    struct loop *loop = *state;
+    Service__V1__ConfirmSkip confirm = SERVICE__V1__CONFIRM_SKIP__INIT;
+    Service__V1__ProposeSkip propose = SERVICE__V1__PROPOSE_SKIP__INIT;
+    confirm.stream = propose.stream = "other/queue/x";
+    poison(loop);  // given
+
+    const struct said *said = give(loop, a_work_of(loop, "kari", &confirm));  // when: nothing is proposed
+    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);          // then
+    assert_non_null(strstr(said->reason, "nobody has proposed"));
+    said = give(loop, a_work_of(loop, "ola", &propose));  // when: without a reason
+    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);
+    assert_non_null(strstr(said->reason, "reason: must say"));
+    propose_skip(loop, "ola", false);
+    said = give(loop, a_work_of(loop, "ola", &confirm));  // when: the same person
+    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);
+    assert_non_null(strstr(said->reason, "another person confirms it"));
+    assert_int_equal(2, number_of(loop, PARKED));  // then
+}
+
+static void what_is_being_tried_is_not_skipped(void **state)
+{
+    struct loop *loop = *state;
+    Service__V1__Redrive redrive = SERVICE__V1__REDRIVE__INIT;
+    Service__V1__ConfirmSkip confirm = SERVICE__V1__CONFIRM_SKIP__INIT;
+    confirm.stream = redrive.stream = "other/queue/x";
+    redrive.why = "mended";
+    poison(loop);  // given
+    propose_skip(loop, "ola", false);
+    mended = true;
+    give(loop, a_work_of(loop, "kari", &redrive));
+    const struct said *said = give(loop, a_work_of(loop, "kari", &confirm));  // when
+    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);          // then
+    assert_non_null(strstr(said->reason, "being tried again"));
+    follow_redrive(loop);
+    assert_int_equal(2, number_of(loop, HEARD));
+}
+
 static void only_an_operator_redrives_and_only_what_stands_still(void **state)
 {
     struct loop *loop = *state;
@@ -1173,6 +1275,10 @@ int main(void)
         TEST(two_that_believe_to_lead_hear_once),
         TEST(a_poisoned_event_stops_only_its_own_case),
         TEST(only_an_operator_redrives_and_only_what_stands_still),
+        TEST(what_one_person_proposes_and_another_confirms_is_skipped),
+        TEST(only_what_failed_is_skipped_and_the_rest_is_tried),
+        TEST(nobody_confirms_a_skip_of_their_own_or_of_nobody),
+        TEST(what_is_being_tried_is_not_skipped),
         TEST(another_log_is_not_followed),
         TEST(a_rewritten_log_is_not_followed),
         TEST(what_is_due_is_obeyed_once),

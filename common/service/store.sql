@@ -77,6 +77,13 @@ CREATE TABLE loop_instance (        -- one row for each process, written every t
     reported_at timestamptz NOT NULL
 ) WITH (fillfactor = 10);
 
+-- schema: 2 skipping
+ALTER TABLE loop_incident
+    ADD COLUMN skip_proposed_by text NOT NULL DEFAULT '',
+    ADD COLUMN skip_reason text NOT NULL DEFAULT '',
+    ADD COLUMN skip_positions bigint[] NOT NULL DEFAULT '{}',
+    ADD COLUMN skip boolean NOT NULL DEFAULT false;
+
 -- Inbox: the answers given.
 
 -- name: loop_find_answers
@@ -147,7 +154,7 @@ UPDATE loop_asked SET parked = true WHERE id = $1::uuid RETURNING type;
 SELECT pg_backend_pid(),
        CASE WHEN pg_backend_pid() = $1::bigint THEN true
             ELSE pg_try_advisory_lock(hashtextextended('tildel lease ' || current_schema(), 0)) END,
-       (SELECT count(*) FROM loop_incident WHERE redrive);
+       (SELECT count(*) FROM loop_incident WHERE redrive OR skip);
 
 -- name: loop_release
 SELECT pg_advisory_unlock(hashtextextended('tildel lease ' || current_schema(), 0));
@@ -184,7 +191,7 @@ SELECT DISTINCT parked.stream, parked.subject, incident.stream
   FROM loop_parked AS parked JOIN loop_incident AS incident ON incident.id = parked.incident;
 
 -- name: loop_load_redriven
-SELECT id, kind, stream FROM loop_incident WHERE redrive ORDER BY opened_at LIMIT 100;
+SELECT id, kind, stream, skip FROM loop_incident WHERE redrive OR skip ORDER BY opened_at LIMIT 100;
 
 -- name: loop_load_parked
 SELECT position, bytes FROM loop_parked WHERE incident = $1::uuid ORDER BY position LIMIT 1;
@@ -196,7 +203,12 @@ DELETE FROM loop_parked WHERE position = $1::bigint;
 DELETE FROM loop_incident WHERE id = $1::uuid;
 
 -- name: loop_reopen_incident
-UPDATE loop_incident SET redrive = false, reason = $2 WHERE id = $1::uuid;
+UPDATE loop_incident
+   SET redrive = false, reason = $2, skip = false,
+       skip_proposed_by = CASE WHEN skip THEN '' ELSE skip_proposed_by END,
+       skip_reason = CASE WHEN skip THEN '' ELSE skip_reason END,
+       skip_positions = CASE WHEN skip THEN '{}' ELSE skip_positions END
+ WHERE id = $1::uuid;
 
 -- name: loop_resend_events
 UPDATE loop_outbox SET refused = NULL WHERE stream = $1 AND refused IS NOT NULL;
@@ -205,16 +217,43 @@ UPDATE loop_outbox SET refused = NULL WHERE stream = $1 AND refused IS NOT NULL;
 UPDATE loop_asked SET parked = false, next_try_at = clock_timestamp() WHERE id = $1::uuid;
 
 -- name: loop_find_incident
-SELECT id FROM loop_incident WHERE stream = $1 FOR UPDATE;
+SELECT id, kind, redrive, skip, skip_proposed_by, skip_reason,
+       array_to_string(ARRAY(SELECT parked.position FROM loop_parked AS parked
+                              WHERE parked.incident = incident.id
+                                AND parked.position = ANY (incident.skip_positions)
+                              ORDER BY parked.position), ',')
+  FROM loop_incident AS incident WHERE stream = $1 FOR UPDATE;
 
 -- name: loop_redrive
 UPDATE loop_incident SET redrive = true WHERE id = $1::uuid;
 
+-- What waits behind an incident, in order.
+-- name: loop_list_waiting
+SELECT position, stream, bytes FROM loop_parked WHERE incident = $1::uuid ORDER BY position LIMIT $2::bigint;
+
+-- name: loop_propose_skip
+UPDATE loop_incident SET skip_proposed_by = $2, skip_reason = $3, skip_positions = $4::bigint[] WHERE id = $1::uuid;
+
+-- name: loop_skip
+UPDATE loop_incident SET skip = true, skip_positions = $2::bigint[] WHERE id = $1::uuid;
+
+-- name: loop_drop_skipped
+WITH dropped AS (
+    DELETE FROM loop_parked AS parked
+     USING loop_incident AS incident
+     WHERE incident.id = $1::uuid AND parked.incident = incident.id
+       AND parked.position = ANY (incident.skip_positions)
+    RETURNING parked.position
+)
+SELECT position FROM dropped ORDER BY position;
+
 -- name: loop_list_incidents
 SELECT id, kind, stream, subject, position, type, reason,
        (SELECT count(*) FROM loop_parked AS parked WHERE parked.incident = incident.id),
-       (extract(epoch FROM opened_at) * 1000000)::bigint, redrive
+       (extract(epoch FROM opened_at) * 1000000)::bigint, redrive, skip_proposed_by, skip_reason,
+       cardinality(skip_positions), skip
   FROM loop_incident AS incident
+ WHERE $2::text = '' OR stream = $2
  ORDER BY opened_at
  LIMIT $1::bigint;
 

@@ -60,6 +60,7 @@ extern const struct command commands_log[];
 extern const struct command commands_replay[];
 extern const struct command commands_status[];
 extern const struct command commands_settings[];
+extern const struct command commands_incident[];
 extern const struct command *const command_groups[];
 int run_verify(struct console *console);
 int run_compare(struct console *console);

@@ -20,7 +20,6 @@
 #define POLL_MS            100
 
 typedef Service__V1__Status Status;
-typedef Service__V1__Incident Incident;
 
 struct overview {
     struct console *console;
@@ -348,121 +347,10 @@ static int run_calendar_set(struct console *console)
     return code == EXIT_DONE ? print_calendar(console) : code;
 }
 
-// ------------------------------------------------------------------------------------------------- incidents
-
-static int list_incidents(struct console *console, const char *service, Service__V1__Incidents **ret)
-{
-    Service__V1__ListIncidents request = SERVICE__V1__LIST_INCIDENTS__INIT;
-
-    return ask_message(console, service, uuid_new(console->arena, clock_real_us()), &request,
-                       &service__v1__incidents__descriptor, ret);
-}
-
-static void add_incident(struct console *console, table_t *table, const char *service,
-                         const Incident *incident)
-{
-    arena_t *arena = console->arena;
-
-    table_row(table, (const char *[]){service, incident->stream, incident->subject,
-                                      arena_printf(arena, "%llu", (unsigned long long)incident->position),
-                                      incident->type, arena_printf(arena, "%u", incident->parked),
-                                      moment_text(arena, incident->opened_at_us),
-                                      arena_printf(arena, "%s%s", incident->reason,
-                                                   incident->redriven ? " (to be tried again)" : "")});
-}
-
-// Walk the services that --service lets through, up or not.
-static bool is_asked(const struct console *console, const char *service)
-{
-    const char *only = option_text(console, "service");
-
-    return only == NULL || strcmp(only, service) == 0;
-}
-
-static int run_incident_list(struct console *console)
-{
-    static const struct column columns[] = {{"service", false},      {"stream", false}, {"case", false},
-                                            {"position", true},      {"type", false},   {"parked", true},
-                                            {"since (Oslo)", false}, {"reason", false}, {NULL, false}};
-    table_t *table = table_new(console->arena, columns);
-    json_t *all = json_object();
-    Service__V1__Incidents *incidents;
-    int code = EXIT_DONE;
-
-    for (size_t i = 0; code == EXIT_DONE && service_names[i] != NULL; i++) {
-        if (!is_asked(console, service_names[i]))
-            continue;
-        code = list_incidents(console, service_names[i], &incidents);
-        if (code != EXIT_DONE)
-            break;
-        json_t *answer = answer_json(console);
-        json_object_set(all, service_names[i], json_object_get(answer, "incidents"));
-        json_decref(answer);
-        for (size_t k = 0; k < incidents->n_incidents; k++)
-            add_incident(console, table, service_names[i], incidents->incidents[k]);
-    }
-    if (code == EXIT_DONE && console->json) {
-        json_dumpf(all, stdout, JSON_INDENT(1));
-        putchar('\n');
-    } else if (code == EXIT_DONE) {
-        table_print(table, stdout);
-    }
-    json_decref(all);
-    return code;
-}
-
-static bool has_incident(const Service__V1__Incidents *incidents, const char *stream)
-{
-    for (size_t i = 0; i < incidents->n_incidents; i++)
-        if (strcmp(incidents->incidents[i]->stream, stream) == 0)
-            return true;
-    return false;
-}
-
-// The same stream may stand still in several services: each that has the incident is asked to go on.
-static int run_incident_redrive(struct console *console)
-{
-    Service__V1__Redrive command = SERVICE__V1__REDRIVE__INIT;
-    Service__V1__Incidents *incidents;
-    int code = EXIT_DONE, found = 0;
-
-    command.stream = (char *)console->arguments[0];
-    command.why = (char *)option_text(console, "why");
-    if (command.why == NULL)
-        return fault(EXIT_USAGE, "'incident redrive' needs --why: what was mended");
-    for (size_t i = 0; code == EXIT_DONE && service_names[i] != NULL; i++) {
-        const char *service = service_names[i];
-        if (!is_asked(console, service))
-            continue;
-        code = list_incidents(console, service, &incidents);
-        if (code != EXIT_DONE || !has_incident(incidents, command.stream))
-            continue;
-        found++;
-        code = ask_message(console, service, command_id(console, service), &command, NULL, NULL);
-        if (code == EXIT_DONE && !console->json)
-            printf("%s tries %s again\n", service, command.stream);
-    }
-    if (code == EXIT_DONE && found == 0)
-        return fault(EXIT_REFUSED, "no service has an incident on %s", command.stream);
-    if (code == EXIT_DONE && console->json)
-        puts("{}");
-    return code;
-}
-
 static const struct option_row calendar_options[] = {
     {"stand-still", NULL, "stay at that instant until moved again"},
     {NULL, NULL, NULL},
 };
-static const struct option_row incident_options[] = {
-    {"service", "NAME", "only this service"},
-    {NULL, NULL, NULL},
-};
-static const struct option_row redrive_options[] = {
-    {"why", "TEXT", "what was mended; stands in the log"},
-    {"service", "NAME", "only this service"},
-    {NULL, NULL, NULL},
-};
-
 const struct command commands_status[] = {
     {"status", "", 0, 0, "show who is up, how far everyone is and what stands still",
      "Exit code 0 when all is well, 1 when something is not; each thing that is not is a sentence on "
@@ -477,10 +365,5 @@ const struct command commands_status[] = {
      "Every process follows within a second. Refused by a stack that was not started as a rehearsal. As "
      "OPERATOR.",
      calendar_options, run_calendar_set},
-    {"incident list", "", 0, 0, "list what stands still until a person has looked", NULL, incident_options,
-     run_incident_list},
-    {"incident redrive", "STREAM", 1, 1, "let a stream go on after what was wrong has been mended",
-     "The tries follow within about a second; one that fails again leaves the incident open. As OPERATOR.",
-     redrive_options, run_incident_redrive},
     {NULL},
 };
