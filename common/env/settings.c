@@ -22,7 +22,7 @@ const struct setting settings[] = {
     {"DATABASE_URL_FILE", "eventlog services", "", "a file (0600) whose first line is that address",
      "/run/secrets/intake.url"},
     {"MIGRATE_URL", "eventlog services console", "MIGRATE_URL_FILE",
-     "the database as the schemas' owner, for --migrate and --replay; tildel replay and compare", ""},
+     "the database as the schemas' owner, for --migrate and --replay; tildel replay, compare, --as-of", ""},
     {"MIGRATE_URL_FILE", "eventlog services console", "", "a file (0600) whose first line is that address",
      "/run/secrets/owner.url"},
     {"DATABASE_ROLE", "eventlog services", "the service's name; none in the event log",

@@ -1148,7 +1148,8 @@ static void steps_changed(struct loop *loop, const struct sql *change)
     const struct sql *const list[] = {change, NULL};
     const struct sql *const *const lists[] = {list, NULL};
     struct message message = message_new(loop->turn);
-    struct db_config config = {.url = getenv("CHECK_DATABASE_URL"), .schema = schema_name, .statements = lists};
+    struct db_config config = {
+        .url = getenv("CHECK_DATABASE_URL"), .schema = schema_name, .statements = lists};
 
     message.db = db_new(&config);
     assert_well(db_connect(&message), &message);
@@ -1169,14 +1170,14 @@ static void connect_anew(struct loop *loop)
     loop->down_until_ms = 0;
 }
 
-static const struct sql forget_step = {.name = "forget_step",
-                                       .text = "UPDATE schema_step SET list = 9 WHERE list = 1 AND number = 1"};
+static const struct sql forget_step = {
+    .name = "forget_step", .text = "UPDATE schema_step SET list = 9 WHERE list = 1 AND number = 1"};
 static const struct sql take_step = {.name = "take_step",
                                      .text = "UPDATE schema_step SET list = 1 WHERE list = 9"};
-static const struct sql next_step = {.name = "next_step",
-                                     .text = "INSERT INTO schema_step (list, number, oldest) VALUES (1, 2, 1)"};
-static const struct sql step_after = {.name = "step_after",
-                                      .text = "INSERT INTO schema_step (list, number, oldest) VALUES (0, 3, 2)"};
+static const struct sql next_step = {
+    .name = "next_step", .text = "INSERT INTO schema_step (list, number, oldest) VALUES (1, 2, 1)"};
+static const struct sql step_after = {
+    .name = "step_after", .text = "INSERT INTO schema_step (list, number, oldest) VALUES (0, 3, 2)"};
 
 static void a_service_waits_for_a_step_and_goes_on_by_itself(void **state)
 {

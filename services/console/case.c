@@ -123,7 +123,8 @@ const struct command commands_case[] = {
      "Each event with its day, the person and role, what was done, its position, the rule set that decided "
      "it "
      "and the hash of what was signed; then what can be computed again from the log: hashes, totals, that "
-     "nobody decided what they prepared, and the allocation (as AUDITOR, for example). Exit code 4 when something is not equal.",
+     "nobody decided what they prepared, and the allocation (as AUDITOR, for example). Exit code 4 when "
+     "something is not equal.",
      NULL, run_explain},
     {"payments", "CALL", 1, 1, "list a call's payments", NULL, NULL, run_payments},
     {"claims", "CALL", 1, 1, "list a call's claims for repayment", NULL, NULL, run_claims},
