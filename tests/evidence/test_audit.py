@@ -1,5 +1,6 @@
 """The auditor's package: made, opened, checked by us and by the verifier that is in it, and found out when changed."""
 
+import base64
 import hashlib
 import io
 import json
@@ -260,3 +261,36 @@ def test_a_log_that_was_changed_gives_no_package(undisturbed, tmp_path):
         console.refused(undisturbed, 4, "does not have the root that it tells", "audit", "export",
                         str(tmp_path / "x.tar"))
     assert list(tmp_path.iterdir()) == []
+
+
+def signed(found, key, root=None):
+    """With a checkpoint over exactly what is there, by this key, as a log that signs would give."""
+    manifest = json.loads(found["manifest.json"])
+    root = base64.b64encode(root or bytes.fromhex(manifest["root"])).decode()
+    text = f"tildel.test/log\n{manifest['size']}\n{root}\n"
+    line = base64.b64encode(bytes.fromhex("01020304") + key.sign(text.encode())).decode()
+    note = f"{text}\n\u2014 tildel.test/log {line}\n"
+    texts = {name: data for name, data in found.items() if name in ("FORMAT.md", "verify.py")}
+    return {**texts, "log/checkpoint": note.encode(), "log/key": b"tildel.test/log+01020304+x\n", **found}
+
+
+def key_text(key):
+    serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
+    raw = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    return "tildel.test/log+01020304+" + base64.b64encode(b"\x01" + raw).decode()
+
+
+def test_a_signed_checkpoint_must_be_of_the_tree_and_of_the_key(undisturbed, whole, tmp_path):
+    ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
+    key, other = ed25519.Ed25519PrivateKey.generate(), ed25519.Ed25519PrivateKey.generate()
+    path = rewrite(whole, tmp_path / "signed.tar", lambda found: signed(found, key))
+    assert ours(undisturbed, path).returncode == 0
+    good = subprocess.run([sys.executable, "-B", str(VERIFIER), str(path), key_text(key)], text=True,
+                          capture_output=True)
+    assert good.returncode == 0 and "is signed by tildel.test/log" in good.stdout, good.stdout + good.stderr
+    bad = subprocess.run([sys.executable, "-B", str(VERIFIER), str(path), key_text(other)], text=True,
+                         capture_output=True)
+    assert bad.returncode == 4 and "does not verify" in bad.stderr, bad.stdout + bad.stderr
+    forged = rewrite(whole, tmp_path / "forged.tar", lambda found: signed(found, key, root=b"\0" * 32))
+    assert ours(undisturbed, forged).returncode == 4
+    assert by_script(VERIFIER, forged).returncode == 4
