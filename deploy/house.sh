@@ -11,6 +11,11 @@ SERVICES="intake approval evaluation allocation payment reporting"
 say() { echo "$program: $*" >&2; }
 fault() { say "$*"; exit 1; }
 
+# env_settings: what deploy/settings says of all that may stand in .env, a line each: NAME|what holds when it is absent.
+env_settings() {
+    awk -F' *[|] *' '/^[A-Z]/ && (" " $2 " ") ~ / compose / {print $1 "|" ($4 == "must be set" ? "" : $4)}' deploy/settings
+}
+
 # setting NAME: its value, or what deploy/settings says holds when it is absent.
 setting() {
     if eval "[ -n \"\${$1:-}\" ]"; then
@@ -18,7 +23,7 @@ setting() {
     elif [ -f "$ENV_FILE" ] && grep -q "^$1=." "$ENV_FILE"; then
         sed -n "s/^$1=//p" "$ENV_FILE" | tail -n 1
     else
-        awk -F' *[|] *' -v name="$1" '$1 == name {print $3}' deploy/settings
+        env_settings | sed -n "s/^$1|//p"
     fi
 }
 

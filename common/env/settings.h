@@ -1,6 +1,7 @@
 // settings: every setting there is, in one table: what the processes read from their environment, and what
-// docker-compose and deploy/ put into files. --help of each process, `tildel settings` and the table in README.md are
-// made from it, and a setting that is not in it cannot be read (see env.h).
+// docker-compose and deploy/ read from .env. embed_settings.py makes it from deploy/settings, which is the one source, at
+// build time. --help of each process, `tildel settings` and the table in README.md are made from it, and a setting that
+// is not in it cannot be read (see env.h).
 #pragma once
 
 #include <stdbool.h>
@@ -8,13 +9,16 @@
 
 struct setting {
     const char *name;
-    const char *who;        // words: broker eventlog services (the six) connector console postgres compose
+    const char *who;        // words of setting_readers, with a space between
     const char *otherwise;  // what holds when it is not set; "" nothing; NULL it must be set
     const char *means;
     const char *example;  // "" where none helps
 };
 
 extern const struct setting settings[];  // ended by a NULL name
+
+// Who reads settings: broker, eventlog, services (the six) ...; deploy/settings says what each word means. Ended by NULL.
+extern const char *const setting_readers[];
 
 // The row of a name; NULL when there is none.
 const struct setting *setting_find(const char *name);

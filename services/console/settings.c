@@ -21,17 +21,14 @@ static void print_json(void)
 
 static int run_settings(struct console *console)
 {
-    static const char *const readers[] = {"broker",  "eventlog", "services", "connector",
-                                          "console", "postgres", "compose",  NULL};
-
     if (console->json) {
         print_json();
     } else if (option_text(console, "markdown") != NULL) {
         settings_markdown(stdout);
     } else {
-        for (size_t i = 0; readers[i] != NULL; i++) {
-            printf("%s%s: ", i > 0 ? "\n" : "", readers[i]);
-            settings_help(stdout, readers[i]);
+        for (size_t i = 0; setting_readers[i] != NULL; i++) {
+            printf("%s%s: ", i > 0 ? "\n" : "", setting_readers[i]);
+            settings_help(stdout, setting_readers[i]);
         }
     }
     return EXIT_DONE;
