@@ -190,6 +190,23 @@ def test_a_second_connector_on_the_same_state_is_refused(unharmed):
         attempt.refuses("another connector is using FINANCE_STATE")
 
 
+def test_a_connector_is_refused_as_long_as_payments_are_on_hold(unharmed, tmp_path):
+    trays = {}
+    for name in ("OUT", "IN", "DONE", "REJECTED", "STATE"):
+        folder = tmp_path / name.lower()
+        folder.mkdir()
+        trays[f"FINANCE_{name}"] = str(folder)
+    hold = tmp_path / "state" / "HOLD"
+    hold.touch()
+    with Attempt(unharmed, "connector", **trays) as attempt:
+        attempt.refuses(f"payments are on hold ({hold} is there): compare with the bank what the log says")
+    assert hold.exists(), "only a person releases payments"
+    hold.unlink()
+    with Attempt(unharmed, "connector", **trays) as attempt:
+        attempt.says("the connector serves")
+        attempt.stops(5)
+
+
 def test_a_second_event_log_stands_by_and_ends_at_once(unharmed):
     with Attempt(unharmed, "eventlog-2") as attempt:
         attempt.says("another writer holds the log")
