@@ -63,6 +63,26 @@ def test_after_backup_wipe_and_restore_everything_acknowledged_is_there(house):
     house.prove(compare=True)
 
 
+# ------------------------------------------------------------------------------------------------------------ keys
+
+
+def test_a_service_gets_a_new_key_under_load_and_its_old_one_ends_and_nothing_is_lost(house):
+    secret = house.folder / ".secrets" / "approval.secret.zpl"
+    before = secret.read_text()
+    with house.load() as running:
+        running.progress(5)
+        deploy(house, "rotate", "approval", "--keep", "1")
+        running.progress(5)     # with the old key, which still counts
+        house.compose("restart", "approval")
+        running.progress(5)
+        deploy(house, "rotate", "--revoke", "approval-1")
+        running.progress(5).finish()
+    assert secret.read_text() != before and (secret.stat().st_uid, secret.stat().st_mode & 0o777) == (10001, 0o600)
+    assert deploy(house, "init", "--check")[0] == 0
+    house.wait_ready(["approval"])
+    house.prove(running)
+
+
 # -------------------------------------------------------------------------------------------------------- upgrade
 
 
