@@ -22,6 +22,7 @@ import play
 
 SILENCE_S = 2.0      # doubled with each try, up to
 LONGEST_SILENCE_S = 8.0
+AT_ONCE = 50         # begun between two looks at the socket
 LOOK_S = 1.0         # between two looks at what waits for a signature
 PINGS_MS = 2000      # a connection that is dead under us is found and made anew
 SIGNER = "load.director"
@@ -129,7 +130,10 @@ class Load:
         began, look = time.monotonic(), 0.0
         while not self.stopping.is_set() or self.applications:
             now = time.monotonic()
-            if not self.stopping.is_set() and self.begun < (now - began) * self.rate and self.applications < self.most:
+            for _ in range(AT_ONCE):
+                if (self.stopping.is_set() or self.begun >= (now - began) * self.rate
+                        or self.applications >= self.most):
+                    break
                 self.begin()
             if self.waiting and now >= look:
                 look = now + LOOK_S
