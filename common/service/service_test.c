@@ -1177,7 +1177,9 @@ static const struct sql take_step = {.name = "take_step",
 static const struct sql next_step = {
     .name = "next_step", .text = "INSERT INTO schema_step (list, number, oldest) VALUES (1, 2, 1)"};
 static const struct sql step_after = {
-    .name = "step_after", .text = "INSERT INTO schema_step (list, number, oldest) VALUES (0, 3, 2)"};
+    .name = "step_after",
+    .text = "INSERT INTO schema_step (list, number, oldest)"
+            "SELECT 0, max(number) + 2, max(number) + 1 FROM schema_step WHERE list = 0"};
 
 static void a_service_waits_for_a_step_and_goes_on_by_itself(void **state)
 {
