@@ -11,11 +11,16 @@
 #include <string.h>
 
 // Said to every new connection. What is not safe to leave to the server's settings is set here; an operator may only
-// make synchronous_commit stronger.
+// make synchronous_commit stronger. The server looks after us as we look after it: it would keep the session of a
+// network that was cut, and with it our advisory locks (who leads, who writes the log), for two hours.
 static const char setup[] =
     "SELECT set_config('search_path', quote_ident($1) || ', pg_temp', false),"
     "       set_config('lock_timeout', '5s', false),"
     "       set_config('idle_in_transaction_session_timeout', '60s', false),"
+    "       set_config('tcp_keepalives_idle', '5', false),"
+    "       set_config('tcp_keepalives_interval', '2', false),"
+    "       set_config('tcp_keepalives_count', '3', false),"
+    "       set_config('tcp_user_timeout', '8000', false),"
     "       set_config('client_min_messages', 'warning', false),"
     "       set_config('timezone', 'UTC', false),"
     "       set_config('datestyle', 'ISO', false),"
