@@ -8,12 +8,15 @@ from test_mistakes import sql
 
 NEXT, BROKEN = "next", "broken"
 TRACE = "upgraded"  # a table that only the next version makes
+GOOD = f"CREATE TABLE {TRACE} (id integer PRIMARY KEY);"
+BAD = "CREATE TABLE half_done (id integer); SELECT 1 / 0;"
 
 # The same version with one more step of intake's schema: the sources of the build stage, and only what follows from it.
 STEP = """
 cd /src && n=$(sed -n 's/^-- schema: \\([0-9]*\\).*/\\1/p' services/intake/store.sql | tail -n 1)
 awk -v n="$((n + 1))" -v text="$STEP_SQL" '
-    /^-- name:/ && !done {print "-- schema: " n " a step for the test"; print text; print ""; done = 1} {print}' \\
+    /^-- name:/ && !done {gsub("@", n + 1, text); print "-- schema: " n " a step for the test"; print text; print ""; done = 1}
+    {print}' \\
     services/intake/store.sql >/tmp/store.sql && cp /tmp/store.sql services/intake/store.sql
 ninja -C /build services/tildel-intake >/tmp/words 2>&1 || { tail -n 20 /tmp/words; exit 1; }
 strip -o /next/tildel-intake /build/services/tildel-intake
@@ -107,7 +110,7 @@ def next_version(house, name, step):
 
 
 def test_an_upgrade_under_load_loses_nothing_and_the_old_version_serves_while_the_schema_moves(house):
-    tag = next_version(house, NEXT, f"CREATE TABLE {TRACE} (id integer PRIMARY KEY);")
+    tag = next_version(house, NEXT, GOOD)
     with house.load() as running:
         running.progress(5)
         deploy(house, "upgrade", tag)
@@ -120,7 +123,7 @@ def test_an_upgrade_under_load_loses_nothing_and_the_old_version_serves_while_th
 
 
 def test_a_migration_that_fails_leaves_the_version_before_serving(house):
-    tag = next_version(house, BROKEN, "CREATE TABLE half_done (id integer); SELECT 1 / 0;")
+    tag = next_version(house, BROKEN, f"{GOOD}\\n\\n-- schema: @ the one after it\\n{BAD}")
     before = {service: house.ids(service) for service in containers.EVERYONE}
     with house.load() as running:
         running.progress(5)
