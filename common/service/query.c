@@ -25,7 +25,8 @@ static bool write_part(const void *bytes, size_t size)
 {
     uint32_t length = htonl((uint32_t)size);
 
-    return fwrite(&length, sizeof length, 1, stdout) == 1 && fwrite(bytes, 1, size, stdout) == size;
+    return fwrite(&length, sizeof length, 1, stdout) == 1 &&
+           (size == 0 || fwrite(bytes, 1, size, stdout) == size);
 }
 
 static status_t read_at_one_moment(const struct service *service, struct message *message,
