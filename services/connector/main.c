@@ -284,6 +284,9 @@ static int run(void)
     arena_destroy(&connector.arena);
     schema_destroy(&connector.order_schema);
     schema_destroy(&connector.status_schema);
+    free((char *)connector.trays.making);
+    if (env_or("FINANCE_REJECTED", NULL) == NULL)
+        free((char *)connector.trays.rejected);
     return 0;
 }
 
