@@ -24,10 +24,10 @@ def used_s(stack, names):
 
 
 def test_an_idle_house_is_quiet(undisturbed):
-    """Nobody spins or asks without end. What idleness costs is a figure for a bench on a quiet machine, not for a test."""
+    """Well under a percent of a core when released; a sanitized build costs three to five times as much."""
     undisturbed.stage.quiet()
     before = used_s(undisturbed.stack, undisturbed.stack.everyone()[:-1])
     time.sleep(4)
     after = used_s(undisturbed.stack, undisturbed.stack.everyone()[:-1])
     used = {name: round(after[name] - before[name], 2) for name in before}
-    assert sum(used.values()) < 4 * 0.5, used
+    assert sum(used.values()) < 4 * 0.05, used
