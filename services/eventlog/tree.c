@@ -33,8 +33,10 @@ void tree_node(const uint8_t left[TREE_HASH], const uint8_t right[TREE_HASH], ui
     digest(0x01, left, TREE_HASH, right, TREE_HASH, ret);
 }
 
-void tree_add(struct tree *tree, const uint8_t leaf[TREE_HASH])
+int tree_add_tiles(struct tree *tree, const uint8_t leaf[TREE_HASH], uint8_t ret[TREE_TILES][TREE_HASH])
 {
+    int height = 0;
+
     assert(tree->count < TREE_LEVELS);
     memcpy(tree->hashes[tree->count++], leaf, TREE_HASH);
     // Each trailing one-bit of the old size is a subtree as large as the new one: the two become one.
@@ -42,9 +44,20 @@ void tree_add(struct tree *tree, const uint8_t leaf[TREE_HASH])
         assert(tree->count >= 2);
         tree->count--;
         tree_node(tree->hashes[tree->count - 1], tree->hashes[tree->count], tree->hashes[tree->count - 1]);
+        height++;
+        if (height % 8 == 0)
+            memcpy(ret[height / 8 - 1], tree->hashes[tree->count - 1], TREE_HASH);
     }
     tree->size++;
     assert(tree->count == __builtin_popcountll(tree->size));
+    return height / 8;
+}
+
+void tree_add(struct tree *tree, const uint8_t leaf[TREE_HASH])
+{
+    uint8_t roots[TREE_TILES][TREE_HASH];
+
+    tree_add_tiles(tree, leaf, roots);
 }
 
 void tree_root(const struct tree *tree, uint8_t ret[TREE_HASH])

@@ -10,6 +10,7 @@
 
 #define TREE_HASH   32  // bytes of a SHA-256
 #define TREE_LEVELS 64  // more leaves than that there are not
+#define TREE_TILES  8   // levels of tiles of height 8, by C2SP tlog-tiles; as many heights as 64 bits have
 
 // The tree over `size` leaves. A struct of zeros is the empty tree.
 struct tree {
@@ -26,6 +27,10 @@ void tree_node(const uint8_t left[TREE_HASH], const uint8_t right[TREE_HASH], ui
 
 // Add the next leaf.
 void tree_add(struct tree *tree, const uint8_t leaf[TREE_HASH]);
+
+// The same, and the roots of the tiles (256 hashes each) that this leaf completes: ret[0] of 256 leaves, ret[1] of 256
+// such tiles, and so on. Returns how many.
+int tree_add_tiles(struct tree *tree, const uint8_t leaf[TREE_HASH], uint8_t ret[TREE_TILES][TREE_HASH]);
 
 // The root; SHA-256 of nothing for the empty tree.
 void tree_root(const struct tree *tree, uint8_t ret[TREE_HASH]);
