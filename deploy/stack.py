@@ -389,6 +389,7 @@ class Stack:
             env["BUS_FEED"] = self.feed or f"tcp://127.0.0.1:{ports['feed']}"
         if service == "eventlog":
             env["FEED_BIND"] = f"tcp://127.0.0.1:{ports['feed']}"
+            env["LOG_KEY_FILE"] = str(self.folder / "keys" / "log.key")
         if service == "broker":
             env["BROKER_BIND"] = f"tcp://127.0.0.1:{ports['broker']}"
         if service == "connector":

@@ -10,7 +10,8 @@ import re
 import sys
 
 COLUMNS = ('name', 'read by', 'kind', 'when not set', 'meaning', 'example')
-READERS = ('broker', 'eventlog', 'services', 'connector', 'console', 'migrate', 'postgres', 'compose', 'swarm', 'deploy')
+READERS = ('broker', 'eventlog', 'witness', 'services', 'connector', 'console', 'keys', 'migrate', 'postgres', 'compose',
+           'swarm', 'deploy')
 KINDS = ('name', 'tag', 'image', 'text', 'switch', 'port', 'number', 'memory', 'cpus', 'place', 'folder', 'files', 'account',
          'bic', 'calendar', 'any', 'address', 'listen', 'url', 'file', 'instant')
 MUST = 'must be set'

@@ -3,6 +3,7 @@
 
 #include "bus/end.h"
 #include "bus/seal.h"
+#include "note_keys.h"
 
 #include <czmq.h>
 #include <fcntl.h>
@@ -23,6 +24,8 @@ static const char help[] =
     "each process of a stack: give every process only its own. Keys that exist are kept and never "
     "overwritten; a\n"
     "registry that exists keeps every line, and only names it lacks are added.\n"
+    "Also the keys that sign, log.key and witness.key (mode 0600), and their public halves log.pub and\n"
+    "witness.pub for auditors. LOG_ORIGIN and WITNESS_NAME name them; else the names end at random.\n"
     "\n"
     "  --rehearsal   also a key 'rehearsal' that may speak for any person. A real broker refuses such a "
     "registry\n"
@@ -51,7 +54,9 @@ static const struct plan {
     bool rehearsal_only;
 } plans[] = {
     {"broker", "broker", "broker", "no", "self", false},
-    {"eventlog", "eventlog", "eventlog", "no", "self", false},
+    {"eventlog", "eventlog", "eventlog witness intake approval evaluation allocation payment reporting", "no",
+     "self", false},
+    {"witness", "witness", "eventlog witness", "yes", "self", false},
     {"intake", "intake", "eventlog", "yes", "self", false},
     {"approval", "approval", "eventlog", "yes", "self", false},
     {"evaluation", "evaluation", "eventlog", "yes", "self", false},
@@ -60,8 +65,8 @@ static const struct plan {
     {"reporting", "reporting", "eventlog", "yes", "self", false},
     {"finance", "finance", "payment broker", "no", "self", false},
     {"console", "", "*", "yes", "self OPERATOR AUDITOR CASE_OFFICER UNIT_HEAD", false},
-    {"auditor", "", "eventlog intake approval evaluation allocation payment reporting", "yes", "self AUDITOR",
-     false},
+    {"auditor", "", "eventlog witness intake approval evaluation allocation payment reporting", "yes",
+     "self AUDITOR", false},
     {"portal", "", "intake approval evaluation allocation payment reporting", "no", "self", false},
     {"rehearsal", "", "*", "yes", "any self", true},
     {NULL},
@@ -172,6 +177,7 @@ static int keys_make(const char *folder, bool rehearsal)
         if (rehearsal || !plan->rehearsal_only)
             key_make(folder, registry, known, plan);
     zconfig_destroy(&known);
+    note_keys_make(folder);
     return 0;
 }
 

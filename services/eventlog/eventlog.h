@@ -1,7 +1,12 @@
 // eventlog: the one writer of the one log: a total order without gaps, each stream's versions in a row.
 //
-//   tree.c    the Merkle tree (RFC 9162)
+//   tree.c    the Merkle tree (RFC 9162), proof.c proofs from it
 //   write.c   taking the log over, checking events, appending them in batches
+//   sign.c    checkpoints: what the log signs, and what it has signed
+//   tiles.c   the tree's hashes in the database, by C2SP tlog-tiles
+//   query.c   checkpoints, proofs and tiles for whoever asks
+//   guard.c   what witnesses and consumers hold must be in the log before it goes on
+//   repair.c  putting a lost end of the log back from a witness
 //   read.c    pages and the head
 //   verify.c  recomputing everything from the database
 //   main.c    the process: the bus, the feed, the turn
@@ -13,6 +18,8 @@
 #include "bus/bus.h"
 #include "db/db.h"
 #include "eventlog_v1.pb-c.h"
+#include "note/checkpoint.h"
+#include "proof.h"
 #include "tree.h"
 
 #include <stdbool.h>
@@ -33,6 +40,10 @@ struct eventlog {
     char log_id[37];
     struct tree tree;  // its size is the last position
     int64_t room;      // positions below this have a partition
+    struct note_signer signer;  // a name of "": nothing is signed (tests of other things)
+    uint64_t signed_size;       // the newest checkpoint's
+    int64_t signed_ms;          // when it was signed; stopwatch
+    char note[1024];            // the newest checkpoint, "" while there is none
 };
 
 // One Append on its way.
@@ -60,8 +71,65 @@ status_t log_append(struct eventlog *log, struct message *message, struct wish w
 
 // Read and GetHead: answer(message, ...) holds the Page or Head.
 status_t log_read(struct eventlog *log, struct message *message, const Eventlog__V1__Read *query);
+Page *log_page(const struct eventlog *log, arena_t *arena, const struct rows *rows);  // position, bytes, time, epoch
 Head *log_head(const struct eventlog *log, arena_t *arena);
 
-// Recompute every leaf, every recorded root, every stream's versions from the database; prints a JSON line
-// with what was found. The exit code: 0 all agrees, 1 the log could not be read, 4 a fault and its position.
-int log_verify(struct message *message, bool progress);
+// ------------------------------------------------------------------------------------------ tiles and proofs
+
+#define TILE 256  // hashes in a full tile
+
+// Hashes of subtrees, read from the database a tile at a time and kept for the message in hand. Whoever fails
+// finds the status here.
+struct tiles {
+    struct message *message;
+    status_t status;
+    int count;
+    struct tile {
+        int level;
+        uint64_t index;
+        ProtobufCBinaryData hashes;
+    } tiles[2 * TREE_TILES];
+    int next;
+};
+struct proof_source tiles_source(struct tiles *tiles, struct message *message);
+
+// The hashes that the tile has by now, 32 bytes each.
+status_t tile_hashes(struct message *message, int level, uint64_t index, ProtobufCBinaryData *ret);
+
+// Write down the tiles that are missing, as where an older program has appended, and prove that they lead to
+// the tree that the head holds. POISON when they do not.
+status_t tiles_fill(struct eventlog *log, struct message *message);
+
+// Was the log once of this size with this root? REFUSED, saying what differs, when it holds less or something else;
+// `who` says it ("the witness holds ...").
+status_t log_extends(struct message *message, const struct tree *tree, uint64_t size,
+                     const uint8_t root[TREE_HASH], const char *who);
+
+// ------------------------------------------------------------------------------------------------ checkpoints
+
+#define CHECKPOINT_EVENTS 1000  // a checkpoint at least so often ...
+#define CHECKPOINT_MS     5000  // ... and so long after the last one, while events come
+
+// The newest checkpoint that was signed must be of this log, by this name, and within it.
+status_t sign_load(struct eventlog *log, struct message *message);
+
+// A checkpoint for the tree that an append will make, when one is due by size or `now`; NULL when none is. It is
+// stored by the append's own transaction; sign_done remembers it once that is durable.
+const char *sign_due(const struct eventlog *log, arena_t *arena, const struct tree *tree);
+void sign_done(struct eventlog *log, const char *note);
+
+// Sign the head now, unless it is signed. At the end of traffic, and when somebody asks.
+status_t sign_head(struct eventlog *log, struct message *message);
+
+// Is there an event without a checkpoint, and the last one made CHECKPOINT_MS ago?
+bool sign_waits(const struct eventlog *log);
+
+// Checkpoints, proofs, tiles, streams: any query that is not Read or GetHead. POISON for an unknown type.
+status_t log_query(struct eventlog *log, struct message *message, const char *type, const uint8_t *body,
+                   size_t size);
+Eventlog__V1__Checkpoint *log_checkpoint(const struct eventlog *log, arena_t *arena);
+
+// Recompute every leaf, every recorded root, tile and checkpoint, every stream's versions from the database; prints a
+// JSON line with what was found. key (may be NULL): whose signature every checkpoint must have. The exit code: 0
+// all agrees, 1 the log could not be read, 4 a fault and its position.
+int log_verify(struct message *message, const struct note_key *key, bool progress);

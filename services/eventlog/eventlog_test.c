@@ -2,12 +2,15 @@
 #include "eventlog.h"
 
 #include "check/check.h"
+#include "db/connection.h"
 #include "eventlog_store.sql.h"
 #include "limits/limits.h"
 #include "values/values.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define SEED "0123456789abcdef0123456789abcdef"
 
 static const struct service schema = {
     .name = "eventlog", .statements = sql_eventlog_all, .migrations = migrations_eventlog};
@@ -27,6 +30,7 @@ static int set_up(void **state)
     fixture->message = message_new(fixture->arena);
     fixture->log.db = check_db_open(&schema);
     fixture->message.db = fixture->log.db;
+    note_signer_make("log.example/test", NOTE_PLAIN, (const uint8_t *)SEED, &fixture->log.signer);
     assert_int_equal(OK, log_take_over(&fixture->log, &fixture->message));
     *state = fixture;
     return 0;
@@ -196,7 +200,7 @@ static void a_writer_that_was_taken_over_stops(void **state)
 static void the_tree_is_the_same_after_a_restart(void **state)
 {
     struct fixture *fixture = *state;  // given
-    struct eventlog again = {.db = fixture->log.db};
+    struct eventlog again = {.db = fixture->log.db, .signer = fixture->log.signer};
 
     for (uint64_t version = 1; version <= 37; version++) {
         Event event = an_event(fixture, "intake/call/a", version);
@@ -206,7 +210,7 @@ static void the_tree_is_the_same_after_a_restart(void **state)
     assert_int_equal(37, again.tree.size);                           // then
     assert_memory_equal(fixture->log.tree.hashes, again.tree.hashes, (size_t)again.tree.count * TREE_HASH);
     assert_true(again.epoch > fixture->log.epoch);
-    assert_int_equal(0, log_verify(&fixture->message, false));
+    assert_int_equal(0, log_verify(&fixture->message, &fixture->log.signer.key, false));
 }
 
 static void a_log_of_the_other_mode_is_refused(void **state)
@@ -216,6 +220,294 @@ static void a_log_of_the_other_mode_is_refused(void **state)
 
     assert_int_equal(REFUSED, log_take_over(&rehearsal, &fixture->message));  // when, then
     assert_non_null(strstr(fixture->message.reason, "made by a real stack"));
+}
+
+// ------------------------------------------------------------------------------- tiles, checkpoints, proofs
+
+// What only a superuser's hand can do.
+static void execute(db_t *db, const char *text)
+{
+    arena_t *arena = arena_new(LIMIT_ARENA_BYTES);
+    struct message message = message_new(arena);
+
+    message.db = db;
+    if (db_settle(&message, "do mischief", PQexec(db->connection, text), NULL) != OK)
+        fail_msg("%s", message.reason);
+    arena_destroy(&arena);
+}
+
+// This many events, in Appends of 200; they are all of one stream.
+static void append_many(struct fixture *fixture, int count)
+{
+    static const int at_once = 200;
+    uint64_t version = fixture->log.tree.size;
+
+    while (count > 0) {
+        Event events[200];
+        int n = count < at_once ? count : at_once;
+        for (int i = 0; i < n; i++)
+            events[i] = an_event(fixture, "intake/call/many", ++version);
+        append(fixture, events, n, NULL);
+        arena_reset(fixture->arena);
+        count -= n;
+    }
+}
+
+static const void *ask_log(struct fixture *fixture, const void *query, status_t *ret_status)
+{
+    const ProtobufCMessage *base = query;
+    const void *answered = NULL;
+    size_t size;
+    const uint8_t *body = message_encode(fixture->arena, query, &size);
+    struct message message = message_new(fixture->arena);
+
+    message.db = fixture->log.db;
+    *ret_status = log_query(&fixture->log, &message, base->descriptor->name, body, size);
+    fixture->message.reason = message.reason;
+    if (*ret_status == OK)
+        assert_int_equal(OK, message_decode(&message, message.answer_descriptor, message.answer,
+                                            message.answer_size, &answered));
+    return answered;
+}
+
+static struct checkpoint open_checkpoint(struct fixture *fixture, const char *note)
+{
+    struct checkpoint checkpoint;
+    const char *why = "";
+
+    if (!checkpoint_open(fixture->arena, note, strlen(note), &fixture->log.signer.key, &checkpoint, NULL,
+                         &why))
+        fail_msg("%s", why);
+    return checkpoint;
+}
+
+static void a_checkpoint_is_signed_every_thousand_events(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t root[TREE_HASH];
+
+    append_many(fixture, 1);                 // the first event waits for nothing
+    fixture->log.signed_ms = INT64_MAX / 2;  // given: no time passes
+    uint64_t before = fixture->log.signed_size;
+    append_many(fixture, 800);
+    assert_int_equal(before, fixture->log.signed_size);
+    append_many(fixture, 400);                                                   // when
+    struct checkpoint checkpoint = open_checkpoint(fixture, fixture->log.note);  // then
+    assert_int_equal(1001, checkpoint.size);
+    assert_string_equal("log.example/test", checkpoint.origin);
+    append_many(fixture, 3);
+    assert_int_equal(OK, sign_head(&fixture->log, &fixture->message));
+    checkpoint = open_checkpoint(fixture, fixture->log.note);
+    tree_root(&fixture->log.tree, root);
+    assert_memory_equal(root, checkpoint.root, TREE_HASH);
+    assert_int_equal(0, log_verify(&fixture->message, &fixture->log.signer.key, false));
+}
+
+static void a_checkpoint_is_made_when_somebody_asks_for_one(void **state)
+{
+    struct fixture *fixture = *state;
+    Eventlog__V1__GetCheckpoint query = EVENTLOG__V1__GET_CHECKPOINT__INIT;
+    status_t status;
+
+    append_many(fixture, 1);
+    fixture->log.signed_ms = INT64_MAX / 2;
+    append_many(fixture, 6);  // given: seven events, one signed
+    query.covers = 5;
+    const Eventlog__V1__Checkpoint *told = ask_log(fixture, &query, &status);  // when
+    assert_int_equal(OK, status);                                              // then
+    assert_int_equal(7, told->size);
+    assert_int_equal(7, open_checkpoint(fixture, told->note).size);
+    query.covers = 1;
+    assert_int_equal(1, ((const Eventlog__V1__Checkpoint *)ask_log(fixture, &query, &status))->size);
+    query.covers = 8;
+    ask_log(fixture, &query, &status);
+    assert_int_equal(REFUSED, status);
+}
+
+static void every_event_is_proved_to_be_in_the_log(void **state)
+{
+    struct fixture *fixture = *state;
+    Eventlog__V1__GetInclusionProof query = EVENTLOG__V1__GET_INCLUSION_PROOF__INIT;
+    uint8_t root[TREE_HASH], found[TREE_HASH], hashes[64][TREE_HASH];
+    status_t status;
+
+    append_many(fixture, 777);  // given
+    tree_root(&fixture->log.tree, root);
+    for (query.position = 1, query.size = 777; query.position <= 777; query.position += 7) {
+        const Eventlog__V1__InclusionProof *proof = ask_log(fixture, &query, &status);  // when
+        assert_int_equal(OK, status);
+        for (size_t i = 0; i < proof->n_hashes; i++)
+            memcpy(hashes[i], proof->hashes[i].data, TREE_HASH);
+        assert_true(
+            proof_inclusion_root(proof->leaf.data, query.position - 1, 777, hashes, proof->n_hashes, found));
+        assert_memory_equal(root, found, TREE_HASH);  // then
+        arena_reset(fixture->arena);
+    }
+    query.position = 778;
+    ask_log(fixture, &query, &status);
+    assert_int_equal(REFUSED, status);
+    query.position = 0;
+    ask_log(fixture, &query, &status);
+    assert_int_equal(REFUSED, status);
+}
+
+static void every_earlier_log_is_proved_to_begin_the_later(void **state)
+{
+    struct fixture *fixture = *state;
+    Eventlog__V1__GetConsistencyProof query = EVENTLOG__V1__GET_CONSISTENCY_PROOF__INIT;
+    static uint8_t roots[601][TREE_HASH];
+    uint8_t hashes[64][TREE_HASH];
+    status_t status;
+
+    for (int i = 1; i <= 600; i += 1) {
+        append_many(fixture, 1);
+        tree_root(&fixture->log.tree, roots[i]);
+    }
+    query.to = 600;
+    for (query.from = 1; query.from <= 600; query.from += 13) {
+        const Eventlog__V1__ConsistencyProof *proof = ask_log(fixture, &query, &status);  // when
+        assert_int_equal(OK, status);
+        for (size_t i = 0; i < proof->n_hashes; i++)
+            memcpy(hashes[i], proof->hashes[i].data, TREE_HASH);
+        assert_true(proof_consistent(query.from, roots[query.from], 600, roots[600], hashes,
+                                     proof->n_hashes));  // then
+        arena_reset(fixture->arena);
+    }
+    query.to = 601;
+    ask_log(fixture, &query, &status);
+    assert_int_equal(REFUSED, status);
+}
+
+static void tiles_and_bundles_hold_what_the_convention_says(void **state)
+{
+    struct fixture *fixture = *state;
+    Eventlog__V1__GetTile query = EVENTLOG__V1__GET_TILE__INIT;
+    uint8_t leaf[TREE_HASH];
+    struct tree tree = {0};
+    status_t status;
+
+    append_many(fixture, 600);  // given: two full tiles of level 0, 88 hashes of a third, 2 of level 1
+    query.width = 256;
+    const Eventlog__V1__Tile *told = ask_log(fixture, &query, &status);  // when
+    assert_int_equal(256 * TREE_HASH, told->data.len);
+    for (int i = 0; i < 256; i++)
+        tree_add(&tree, told->data.data + i * TREE_HASH);
+    query.entries = true;
+    told = ask_log(fixture, &query, &status);
+    size_t first = (size_t)told->data.data[0] << 8 | told->data.data[1];
+    tree_leaf(told->data.data + 2, first, leaf);
+    query.entries = false;
+    assert_memory_equal(leaf, ((const Eventlog__V1__Tile *)ask_log(fixture, &query, &status))->data.data,
+                        TREE_HASH);
+    query.level = 1;
+    query.width = 2;
+    told = ask_log(fixture, &query, &status);
+    assert_int_equal(2 * TREE_HASH, told->data.len);
+    assert_memory_equal(tree.hashes[0], told->data.data, TREE_HASH);  // then
+    query.width = 3;
+    ask_log(fixture, &query, &status);
+    assert_int_equal(REFUSED, status);
+    query = (Eventlog__V1__GetTile)EVENTLOG__V1__GET_TILE__INIT;
+    query.index = 2;
+    query.width = 89;
+    ask_log(fixture, &query, &status);
+    assert_int_equal(REFUSED, status);
+    query.width = 88;
+    assert_int_equal(88 * TREE_HASH,
+                     ((const Eventlog__V1__Tile *)ask_log(fixture, &query, &status))->data.len);
+}
+
+static void a_stream_is_read_by_itself(void **state)
+{
+    struct fixture *fixture = *state;
+    Eventlog__V1__ReadStream query = EVENTLOG__V1__READ_STREAM__INIT;
+    Event events[] = {an_event(fixture, "intake/call/a", 1), an_event(fixture, "intake/call/b", 1),
+                      an_event(fixture, "intake/call/a", 2)};
+    status_t status;
+
+    append(fixture, events, 3, NULL);  // given
+    query.stream = (char *)"intake/call/a";
+    query.limit = 10;
+    const Page *page = ask_log(fixture, &query, &status);  // when
+    assert_int_equal(2, page->n_entries);                  // then
+    assert_int_equal(3, page->entries[1]->position);
+    query.after = 1;
+    page = ask_log(fixture, &query, &status);
+    assert_int_equal(1, page->n_entries);
+}
+
+// The tiles of events that an older program appended are missing until the log is taken over.
+static void missing_tiles_are_made_when_the_log_is_taken_over(void **state)
+{
+    struct fixture *fixture = *state;
+    struct eventlog again = {.db = fixture->log.db, .signer = fixture->log.signer};
+    ProtobufCBinaryData hashes;
+
+    append_many(fixture, 1100);
+    execute(fixture->log.db,
+            "ALTER TABLE tile DISABLE TRIGGER ALL; DELETE FROM tile WHERE index > 0");  // given
+    assert_int_equal(OK, log_take_over(&again, &fixture->message));                     // when
+    assert_int_equal(OK, tile_hashes(&fixture->message, 1, 0, &hashes));
+    assert_int_equal(4 * TREE_HASH, hashes.len);  // then
+}
+
+static void a_changed_tile_keeps_the_log_from_being_taken_over(void **state)
+{
+    struct fixture *fixture = *state;
+    struct eventlog again = {.db = fixture->log.db, .signer = fixture->log.signer};
+
+    append_many(fixture, 600);
+    execute(fixture->log.db, "ALTER TABLE tile DISABLE TRIGGER ALL;"
+                             "UPDATE tile SET root = set_byte(root, 3, 77) WHERE index = 1");  // given
+    assert_int_equal(POISON, log_take_over(&again, &fixture->message));                        // when, then
+    assert_non_null(strstr(fixture->message.reason, "tiles"));
+    assert_int_equal(4, log_verify(&fixture->message, &fixture->log.signer.key, false));
+}
+
+static void a_database_that_comes_back_older_is_not_taken_over(void **state)
+{
+    struct fixture *fixture = *state;
+
+    append_many(fixture, 30);
+    fixture->log.signer.key.name[0] = '\0';
+    execute(
+        fixture->log.db,
+        "ALTER TABLE log DISABLE TRIGGER ALL; ALTER TABLE log_0 DISABLE TRIGGER ALL; ALTER TABLE place "
+        "DISABLE TRIGGER ALL; ALTER TABLE root DISABLE TRIGGER ALL; ALTER TABLE head DISABLE TRIGGER ALL;"
+        "DELETE FROM log WHERE position > 1; DELETE FROM place WHERE position > 1; DELETE FROM root;"
+        "UPDATE head SET position = 1, root = l.leaf, frontier = l.leaf FROM log l WHERE l.position = 1");  // given
+    assert_int_equal(REFUSED, log_take_over(&fixture->log, &fixture->message));  // when, then
+    assert_non_null(strstr(fixture->message.reason, "positions 2 to 30 are lost"));
+    assert_int_equal(30, fixture->log.tree.size);
+}
+
+static void a_log_of_another_name_or_with_a_forged_checkpoint_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct eventlog other = {.db = fixture->log.db},
+                    again = {.db = fixture->log.db, .signer = fixture->log.signer};
+
+    append_many(fixture, 3);
+    note_signer_make("log.example/other", NOTE_PLAIN, (const uint8_t *)SEED, &other.signer);  // given
+    assert_int_equal(REFUSED, log_take_over(&other, &fixture->message));                      // when, then
+    assert_non_null(strstr(fixture->message.reason, "this log is called log.example/test"));
+    execute(fixture->log.db, "ALTER TABLE checkpoint DISABLE TRIGGER ALL;"
+                             "UPDATE checkpoint SET note = replace(note, E'test\\n', E'test\\n\\n')");
+    fixture->message.reason = NULL;
+    assert_int_equal(POISON, log_take_over(&again, &fixture->message));
+    assert_non_null(strstr(fixture->message.reason, "is damaged"));
+}
+
+static void nothing_is_signed_by_a_writer_that_was_taken_over(void **state)
+{
+    struct fixture *fixture = *state;
+
+    append_many(fixture, 1);
+    fixture->log.signed_ms = INT64_MAX / 2;
+    append_many(fixture, 1);
+    fixture->log.epoch--;                                                  // given
+    assert_int_equal(RETRY, sign_head(&fixture->log, &fixture->message));  // when, then
+    assert_int_equal(1, fixture->log.signed_size);
 }
 
 int main(void)
@@ -231,6 +523,20 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_writer_that_was_taken_over_stops, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_tree_is_the_same_after_a_restart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_log_of_the_other_mode_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_checkpoint_is_signed_every_thousand_events, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_checkpoint_is_made_when_somebody_asks_for_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_event_is_proved_to_be_in_the_log, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_earlier_log_is_proved_to_begin_the_later, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tiles_and_bundles_hold_what_the_convention_says, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_stream_is_read_by_itself, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(missing_tiles_are_made_when_the_log_is_taken_over, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_changed_tile_keeps_the_log_from_being_taken_over, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_database_that_comes_back_older_is_not_taken_over, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_log_of_another_name_or_with_a_forged_checkpoint_is_refused, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(nothing_is_signed_by_a_writer_that_was_taken_over, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,6 +108,19 @@ static void publish(struct process *process, Entry **entries, size_t count)
     series_add(process->figures.published, 1);
 }
 
+static void publish_checkpoint(struct process *process)
+{
+    size_t size;
+    const uint8_t *bytes = message_encode(process->arena, log_checkpoint(&process->log, process->arena), &size);
+    zmsg_t *message = zmsg_new();
+
+    assert(message != NULL);
+    zmsg_addstr(message, "checkpoint");
+    zmsg_addmem(message, bytes, size);
+    zmsg_send(&message, process->feed);
+    zmsg_destroy(&message);
+}
+
 // As many messages as the frame's limit asks for.
 static void publish_all(struct process *process, Entry **entries, size_t count)
 {
@@ -170,6 +183,17 @@ static void count_append(struct process *process, const struct wish wishes[], in
     series_observe(figures->append_seconds, (double)(process->answered_ms - began_ms) / 1000);
 }
 
+// What is due once a second: the head, and a checkpoint when events have waited long enough for one.
+static void heartbeat(struct process *process)
+{
+    struct message message = turn_message(process);
+
+    if (sign_waits(&process->log) && sign_head(&process->log, &message) == RETRY)
+        lose(process, message.reason);
+    publish(process, NULL, 0);
+    publish_checkpoint(process);
+}
+
 static void append(struct process *process, struct wish wishes[], int count)
 {
     struct message message = turn_message(process);
@@ -219,7 +243,7 @@ static void serve_query(struct process *process, const struct incoming *incoming
         if (status == OK)
             answer(&message, log_head(&process->log, process->arena));
     } else {
-        status = fail(&message, POISON, "the event log knows no '%s'", request->type);
+        status = log_query(&process->log, &message, request->type, incoming->body, incoming->body_size);
     }
     if (status == OK)
         bus_reply(process->bus, request->ticket, request->id, BUS__V1__REPLY__STATUS__OK, "",
@@ -380,7 +404,7 @@ static void serve(struct process *process)
         if (count > 0)
             append(process, wishes, count);
         if (process->leading && clock_stopwatch_ms() - process->published_ms >= LIMIT_HEARTBEAT_MS)
-            publish(process, NULL, 0);
+            heartbeat(process);
         else if (!process->leading)
             process->published_ms = clock_stopwatch_ms();
         look(process);
@@ -437,6 +461,16 @@ static void take_over_first(struct process *process)
              log_number((int64_t)process->log.tree.size), NULL);
 }
 
+static void load_key(struct eventlog *log, arena_t *arena)
+{
+    const char *why;
+
+    if (!note_signer_load(arena, env_required("LOG_KEY_FILE"), &log->signer, &why))
+        bus_end("LOG_KEY_FILE: %s", why);
+    if (log->signer.key.type != NOTE_PLAIN)
+        bus_end("LOG_KEY_FILE: this is the key of a witness, not of a log");
+}
+
 static int run(void)
 {
     stop_at_once();
@@ -446,6 +480,7 @@ static int run(void)
     config.serves = "eventlog";
     config.feed = NULL;
     config.credit = 1024;
+    load_key(&process.log, process.arena);
     process.log.rehearsal = env_rehearsal();
     process.vitals = vitals_start("eventlog", "");
     process.figures = figures_new(vitals_metrics(process.vitals));
@@ -491,8 +526,13 @@ static int verify(void)
     struct message message = message_new(arena);
     db_t *db = open_database(arena_text(arena_new(LIMIT_ARENA_BYTES), env_url(arena, "DATABASE_URL")), true);
 
+    struct eventlog log = {0};
+    bool with_key = env_or("LOG_KEY_FILE", NULL) != NULL;
+
+    if (with_key)
+        load_key(&log, arena);
     message.db = db;
-    int code = log_verify(&message, true);
+    int code = log_verify(&message, with_key ? &log.signer.key : NULL, true);
     db_destroy(&db);
     arena_destroy(&arena);
     return code;

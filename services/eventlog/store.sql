@@ -74,6 +74,76 @@ BEGIN
 END
 $$;
 
+-- schema: 2 tiles and checkpoints
+CREATE TABLE tile (                   -- C2SP tlog-tiles: the root of every full tile of 256 hashes; the hashes themselves are
+    level smallint NOT NULL CHECK (level BETWEEN 0 AND 7),  -- the log's leaves (level 0) or the roots one level below
+    index bigint NOT NULL CHECK (index >= 0),
+    root bytea NOT NULL CHECK (octet_length(root) = 32),
+    PRIMARY KEY (level, index)
+);
+CREATE TABLE checkpoint (             -- every checkpoint that was signed, for ever
+    size bigint PRIMARY KEY CHECK (size > 0),
+    note text NOT NULL,
+    made_at_us bigint NOT NULL
+);
+CREATE TRIGGER only_added_to BEFORE UPDATE OR DELETE OR TRUNCATE ON tile
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER only_added_to BEFORE UPDATE OR DELETE OR TRUNCATE ON checkpoint
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- The head moves forward, and what the log is called and was made as stays.
+CREATE FUNCTION refuse_backwards() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.position < OLD.position OR NEW.epoch < OLD.epoch OR NEW.log_id <> OLD.log_id OR NEW.rehearsal <> OLD.rehearsal THEN
+        RAISE EXCEPTION 'the head of the log only moves forward';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER only_forward BEFORE UPDATE ON head FOR EACH ROW EXECUTE FUNCTION refuse_backwards();
+
+-- A partition is a table of its own: what holds for the log must hold for it too, when it is named directly.
+CREATE FUNCTION seal(part text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    who name;
+BEGIN
+    FOR who IN SELECT DISTINCT r.rolname FROM pg_class c, aclexplode(c.relacl) a JOIN pg_roles r ON r.oid = a.grantee
+                WHERE c.oid = part::regclass AND a.grantee <> c.relowner LOOP
+        EXECUTE format('REVOKE ALL ON %I FROM %I', part, who);
+    END LOOP;
+    EXECUTE format('CREATE OR REPLACE TRIGGER only_added_to BEFORE UPDATE OR DELETE OR TRUNCATE ON %I
+                    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', part);
+END
+$$;
+REVOKE ALL ON FUNCTION seal(text) FROM PUBLIC;
+CREATE OR REPLACE FUNCTION make_room(up_to bigint) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path FROM CURRENT AS $$
+DECLARE
+    size constant bigint := 10000000;
+    first bigint := coalesce((SELECT max(substr(c.relname, 5)::bigint) + 1 FROM pg_inherits i
+                              JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'log'::regclass), 0);
+BEGIN
+    FOR part IN first .. (up_to + size) / size LOOP
+        EXECUTE format('CREATE TABLE %I PARTITION OF log FOR VALUES FROM (%s) TO (%s)',
+                       'log_' || part, part * size, (part + 1) * size);
+        PERFORM seal('log_' || part);
+    END LOOP;
+    RETURN (up_to + size) / size;
+END
+$$;
+SELECT seal(c.relname) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'log'::regclass;
+DO $$
+DECLARE
+    login text := current_setting('tildel.login', true);
+BEGIN
+    IF login <> '' THEN
+        EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %I FROM %I', current_schema(), login);
+        EXECUTE format('GRANT INSERT ON log, place, root, head, tile, checkpoint TO %I', login);
+        EXECUTE format('GRANT UPDATE ON head TO %I', login);
+    END IF;
+END
+$$;
+
 -- name: try_lock
 SELECT pg_try_advisory_lock(hashtext('tildel'), hashtext(current_schema()));
 
@@ -101,7 +171,8 @@ SELECT coalesce((SELECT p.version FROM place p WHERE p.stream = w.stream ORDER B
   LEFT JOIN place p ON p.stream = w.stream AND p.version = w.version
  ORDER BY w.n;
 
--- One statement: the fence, the events, their places, the tree. No row where another writer has taken over.
+-- One statement: the fence, the events, their places, the tiles they complete, the checkpoint when one is due, the tree. No
+-- row where another writer has taken over.
 -- name: append
 WITH fenced AS (
     UPDATE head SET position = $1::bigint, root = $2::bytea, frontier = $3::bytea
@@ -116,6 +187,13 @@ WITH fenced AS (
     INSERT INTO place (stream, version, position, leaf)
     SELECT e.stream, e.version, $5::bigint + e.n, e.leaf
       FROM fenced f, unnest($7::text[], $8::bigint[], $11::bytea[]) WITH ORDINALITY AS e (stream, version, leaf, n)
+), tiled AS (
+    INSERT INTO tile (level, index, root)
+    SELECT t.level, t.index, t.root
+      FROM fenced f, unnest($12::bigint[], $13::bigint[], $14::bytea[]) AS t (level, index, root)
+), signed AS (
+    INSERT INTO checkpoint (size, note, made_at_us)
+    SELECT $1::bigint, $15::text, $6::bigint FROM fenced WHERE $15::text IS NOT NULL
 )
 INSERT INTO root (position, root, frontier) SELECT $1::bigint, $2::bytea, $3::bytea FROM fenced;
 
@@ -136,3 +214,84 @@ SELECT position, leaf, bytes, stream, version FROM log WHERE position > $1::bigi
 
 -- name: read_roots
 SELECT position, root FROM root WHERE position > $1::bigint ORDER BY position LIMIT $2::bigint;
+
+-- A checkpoint of the head, when nothing was appended meanwhile and nobody has taken over.
+-- name: add_checkpoint
+INSERT INTO checkpoint (size, note, made_at_us)
+SELECT position, $2::text, $3::bigint FROM head WHERE position = $1::bigint AND epoch = $4::bigint
+    ON CONFLICT DO NOTHING;
+
+-- name: newest_checkpoint
+SELECT size, note FROM checkpoint ORDER BY size DESC LIMIT 1;
+
+-- The first that covers a position.
+-- name: covering_checkpoint
+SELECT size, note FROM checkpoint WHERE size >= $1::bigint ORDER BY size LIMIT 1;
+
+-- name: checkpoints
+SELECT size, note FROM checkpoint WHERE size > $1::bigint ORDER BY size LIMIT $2::bigint;
+
+-- The hashes of a tile, in order, as far as there are any: of level 0 the leaves of positions $1 + 1 to $2 ...
+-- name: tile_leaves
+SELECT coalesce(string_agg(leaf, ''::bytea ORDER BY position), ''::bytea) FROM log
+ WHERE position > $1::bigint AND position <= $2::bigint;
+
+-- ... and above it the roots of the tiles $2 to $3 - 1 of the level below, which is $1.
+-- name: tile_roots
+SELECT coalesce(string_agg(root, ''::bytea ORDER BY index), ''::bytea) FROM tile
+ WHERE level = $1::bigint AND index >= $2::bigint AND index < $3::bigint;
+
+-- name: tile_next
+SELECT coalesce(max(index) + 1, 0) FROM tile WHERE level = $1::bigint;
+
+-- name: add_tiles
+INSERT INTO tile (level, index, root)
+SELECT $1::bigint, t.index, t.root FROM unnest($2::bigint[], $3::bytea[]) AS t (index, root)
+    ON CONFLICT DO NOTHING;
+
+-- name: read_tiles
+SELECT index, root FROM tile WHERE level = $1::bigint AND index >= $2::bigint ORDER BY index LIMIT $3::bigint;
+
+-- How large the bundle of the entries after $1 up to $2 is, and its largest entry.
+-- name: bundle_size
+SELECT count(*), coalesce(sum(octet_length(bytes) + 2), 0), coalesce(max(octet_length(bytes)), 0) FROM log
+ WHERE position > $1::bigint AND position <= $2::bigint;
+
+-- name: bundle
+SELECT bytes FROM log WHERE position > $1::bigint AND position <= $2::bigint ORDER BY position;
+
+-- name: read_stream
+SELECT position, bytes, appended_at_us, epoch
+  FROM (SELECT l.position, l.bytes, l.appended_at_us, l.epoch,
+               sum(octet_length(l.bytes) + 64) OVER (ORDER BY l.position) AS so_far,
+               row_number() OVER (ORDER BY l.position) AS n
+          FROM (SELECT position FROM place WHERE stream = $1::text AND version > $2::bigint
+                 ORDER BY version LIMIT $3::bigint) p
+          JOIN log l ON l.position = p.position) page
+ WHERE so_far <= $4::bigint OR n = 1
+ ORDER BY position;
+
+-- Put back what was lost, byte for byte: as append, but with each entry's own time and epoch.
+-- name: put_back
+WITH fenced AS (
+    UPDATE head SET position = $1::bigint, root = $2::bytea, frontier = $3::bytea
+     WHERE epoch = $4::bigint AND position = $5::bigint
+    RETURNING epoch
+), added AS (
+    INSERT INTO log (position, stream, version, type, bytes, leaf, appended_at_us, epoch)
+    SELECT $5::bigint + e.n, e.stream, e.version, e.type, e.bytes, e.leaf, e.appended_at_us, e.epoch
+      FROM fenced f, unnest($6::text[], $7::bigint[], $8::text[], $9::bytea[], $10::bytea[], $11::bigint[], $12::bigint[])
+           WITH ORDINALITY AS e (stream, version, type, bytes, leaf, appended_at_us, epoch, n)
+), placed AS (
+    INSERT INTO place (stream, version, position, leaf)
+    SELECT e.stream, e.version, $5::bigint + e.n, e.leaf
+      FROM fenced f, unnest($6::text[], $7::bigint[], $10::bytea[]) WITH ORDINALITY AS e (stream, version, leaf, n)
+)
+INSERT INTO root (position, root, frontier) SELECT $1::bigint, $2::bytea, $3::bytea FROM fenced;
+
+-- The epoch is never below that of an entry: a log that was put back goes on above it.
+-- name: raise_epoch_above
+UPDATE head SET epoch = greatest(epoch, $1::bigint) + 1 RETURNING epoch;
+
+-- name: put_back_checkpoint
+INSERT INTO checkpoint (size, note, made_at_us) VALUES ($1::bigint, $2::text, $3::bigint) ON CONFLICT DO NOTHING;

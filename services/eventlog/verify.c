@@ -15,10 +15,15 @@
 // Where a verification stands.
 struct verification {
     struct tree tree;
-    zhashx_t *versions;  // stream -> last version
-    struct rows roots;   // a page of recorded roots
-    int root;            // the next of them
-    uint64_t rooted;     // position of the last one checked
+    uint8_t tiles[TREE_TILES][TREE_HASH];  // the roots of those that the last leaf completed
+    zhashx_t *versions;                    // stream -> last version
+    struct rows roots;                     // a page of recorded roots
+    int root;                              // the next of them
+    uint64_t rooted;                       // position of the last one checked
+    struct rows notes;                     // a page of checkpoints
+    int note;                              // the next of them
+    uint64_t noted;                        // size of the last one checked
+    const struct note_key *key;            // whose signature they must have; NULL: not looked at
     int64_t told_ms;
 };
 
@@ -53,6 +58,64 @@ static status_t check_columns(struct message *message, uint64_t position, Protob
     return OK;
 }
 
+// The tiles that the last leaf completed, each with its row.
+static status_t check_tiles(struct verification *at, struct message *message, int full)
+{
+    struct rows rows;
+
+    for (int level = 0; level < full; level++) {
+        int64_t index = (int64_t)(at->tree.size >> 8 * (level + 1)) - 1;
+        status_t status = RUN(message, read_tiles, &rows, INT(level), INT(index), INT(1));
+        if (status != OK)
+            return status;
+        if (rows.count == 0 || row_int(&rows, 0, 0) != index)
+            return differs(
+                message, at->tree.size,
+                arena_printf(message->arena, "tile %lld of level %d is missing", (long long)index, level));
+        if (memcmp(at->tiles[level], row_bytes(&rows, 0, 1).data, TREE_HASH) != 0)
+            return differs(message, at->tree.size,
+                           arena_printf(message->arena, "tile %lld of level %d is not the tree's",
+                                        (long long)index, level));
+    }
+    return OK;
+}
+
+static status_t check_note(struct verification *at, struct message *message, const char *text)
+{
+    struct checkpoint checkpoint;
+    struct note note;
+    uint8_t root[TREE_HASH];
+    const char *why = NULL;
+
+    bool well = note_parse(message->arena, text, strlen(text), &note, &why) &&
+                checkpoint_parse(message->arena, note.text, &checkpoint, &why) &&
+                (at->key == NULL || note_verify(message->arena, &note, at->key, NULL, &why));
+    if (!well)
+        return differs(message, at->tree.size,
+                       arena_printf(message->arena, "its checkpoint is damaged: %s", why));
+    tree_root(&at->tree, root);
+    if (checkpoint.size != at->tree.size || memcmp(checkpoint.root, root, TREE_HASH) != 0)
+        return differs(message, at->tree.size, "its checkpoint says another size or root than the tree's");
+    return OK;
+}
+
+// Is there a checkpoint of this size? Then it must be the tree's.
+static status_t check_checkpoint(struct verification *at, struct message *message)
+{
+    status_t status = OK;
+
+    if (at->note == at->notes.count) {
+        status = RUN(message, checkpoints, &at->notes, INT((int64_t)at->noted), INT(64));
+        at->note = 0;
+    }
+    if (status != OK || at->notes.count == 0 || row_int(&at->notes, at->note, 0) != (int64_t)at->tree.size)
+        return status;
+    status = check_note(at, message, row_text(&at->notes, at->note, 1));
+    at->noted = at->tree.size;
+    at->note++;
+    return status;
+}
+
 static status_t check_row(struct verification *at, struct message *message, const struct rows *rows, int row)
 {
     ProtobufCBinaryData stored = row_bytes(rows, row, 1), bytes = row_bytes(rows, row, 2);
@@ -68,7 +131,7 @@ static status_t check_row(struct verification *at, struct message *message, cons
     if (status == OK)
         status = check_stream(at, message, row_text(rows, row, 3), row_int(rows, row, 4));
     if (status == OK)
-        tree_add(&at->tree, leaf);
+        status = check_tiles(at, message, tree_add_tiles(&at->tree, leaf, at->tiles));
     return status;
 }
 
@@ -99,13 +162,40 @@ static status_t verify_page(struct verification *at, struct message *message, in
 
     at->roots = (struct rows){0};  // the arena was reset: read again from the last one checked
     at->root = 0;
+    at->notes = (struct rows){0};
+    at->note = 0;
     status_t status = RUN(message, read_leaves, &rows, INT((int64_t)at->tree.size), INT(VERIFY_PAGE));
     for (int row = 0; status == OK && row < rows.count; row++) {
         status = check_row(at, message, &rows, row);
         if (status == OK)
             status = check_root(at, message);
+        if (status == OK)
+            status = check_checkpoint(at, message);
     }
     *ret_count = status == OK ? rows.count : 0;
+    return status;
+}
+
+// Nothing may be recorded beyond where the log ends.
+static status_t verify_beyond(struct verification *at, struct message *message)
+{
+    struct rows rows;
+
+    status_t status = RUN(message, checkpoints, &rows, INT((int64_t)at->tree.size), INT(1));
+    if (status == OK && rows.count > 0)
+        return differs(message, at->tree.size,
+                       arena_printf(message->arena, "the log ends here and a checkpoint covers %lld",
+                                    (long long)row_int(&rows, 0, 0)));
+    if (status == OK)
+        status = RUN(message, read_roots, &rows, INT((int64_t)at->tree.size), INT(1));
+    if (status == OK && rows.count > 0)
+        return differs(message, at->tree.size, "the log ends here and a root is recorded beyond it");
+    for (int level = 0; status == OK && level < TREE_TILES; level++) {
+        status = RUN(message, tile_next, &rows, INT(level));
+        uint64_t full = level < 7 ? at->tree.size >> 8 * (level + 1) : 0;
+        if (status == OK && (uint64_t)row_int(&rows, 0, 0) > full)
+            return differs(message, at->tree.size, "the log ends here and a tile is recorded beyond it");
+    }
     return status;
 }
 
@@ -124,7 +214,7 @@ static status_t verify_head(struct verification *at, struct message *message)
                                     (long long)row_int(&rows, 0, 0)));
     if (memcmp(root, row_bytes(&rows, 0, 4).data, TREE_HASH) != 0)
         return differs(message, at->tree.size, "the tree does not have the head's root");
-    return OK;
+    return verify_beyond(at, message);
 }
 
 static void tell(struct verification *at, int64_t head, bool progress)
@@ -135,9 +225,9 @@ static void tell(struct verification *at, int64_t head, bool progress)
     fprintf(stderr, "\rverified %" PRIu64 " of %" PRId64, at->tree.size, head);
 }
 
-int log_verify(struct message *message, bool progress)
+int log_verify(struct message *message, const struct note_key *key, bool progress)
 {
-    struct verification at = {.versions = zhashx_new(), .told_ms = clock_stopwatch_ms()};
+    struct verification at = {.key = key, .versions = zhashx_new(), .told_ms = clock_stopwatch_ms()};
     struct rows rows;
     uint8_t root[TREE_HASH];
     int count = 1;

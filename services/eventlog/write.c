@@ -130,9 +130,21 @@ static status_t make_room(struct eventlog *log, struct message *message)
     return status;
 }
 
+// A database that was away may come back as an older copy of itself: we know how far it was.
+static status_t check_not_behind(const struct eventlog *log, struct message *message, const struct tree *known)
+{
+    uint8_t root[TREE_HASH];
+
+    if (known->size == 0)
+        return OK;
+    tree_root(known, root);
+    return log_extends(message, &log->tree, known->size, root, "this process has stored");
+}
+
 status_t log_take_over(struct eventlog *log, struct message *message)
 {
     struct rows rows;
+    const struct tree known = log->tree;
 
     status_t status = db_connect(message);
     if (status == OK)
@@ -143,6 +155,14 @@ status_t log_take_over(struct eventlog *log, struct message *message)
         status = raise_epoch(log, message);
     if (status == OK)
         status = recompute_end(message, &log->tree);
+    if (status == OK)
+        status = tiles_fill(log, message);
+    if (status == OK)
+        status = check_not_behind(log, message, &known);
+    if (status == OK)
+        status = sign_load(log, message);
+    if (status != OK)
+        log->tree = known;
     log->room = 0;
     if (status == OK)
         status = make_room(log, message);
@@ -320,8 +340,35 @@ static int judge(const struct eventlog *log, struct message *message, struct can
 
 // ------------------------------------------------------------------------------------------------- appending
 
+// The tiles that a batch completes. None, mostly.
+struct completed {
+    int count;
+    int64_t levels[2 * APPEND_WISHES * LIMIT_APPEND_EVENTS / TILE + TREE_TILES];
+    int64_t indices[2 * APPEND_WISHES * LIMIT_APPEND_EVENTS / TILE + TREE_TILES];
+    struct arg roots[2 * APPEND_WISHES * LIMIT_APPEND_EVENTS / TILE + TREE_TILES];
+};
+
+static struct completed *add_to_tree(struct message *message, struct tree *tree, struct candidate **added, int count)
+{
+    struct completed *completed = arena_alloc(message->arena, sizeof *completed);
+    uint8_t roots[TREE_TILES][TREE_HASH];
+
+    for (int i = 0; i < count; i++) {
+        int full = tree_add_tiles(tree, added[i]->leaf, roots);
+        for (int level = 0; level < full; level++) {
+            int n = completed->count++;
+            assert(n < (int)(sizeof completed->levels / sizeof completed->levels[0]));
+            completed->levels[n] = level;
+            completed->indices[n] = (int64_t)(tree->size >> 8 * (level + 1)) - 1;
+            completed->roots[n] = BYTES(arena_copy(message->arena, roots[level], TREE_HASH), TREE_HASH);
+        }
+    }
+    return completed;
+}
+
 static status_t write_added(const struct eventlog *log, struct message *message, struct candidate **added,
-                            int count, const struct tree *tree, int64_t now_us)
+                            int count, const struct tree *tree, const struct completed *tiles, const char *note,
+                            int64_t now_us)
 {
     size_t room = (size_t)count;
     const char **streams = arena_alloc(message->arena, room * sizeof *streams);
@@ -344,7 +391,10 @@ static status_t write_added(const struct eventlog *log, struct message *message,
                           BYTES(tree->hashes, (size_t)tree->count * TREE_HASH), INT(log->epoch),
                           INT((int64_t)log->tree.size), INT(now_us), db_text_array(message, streams, count),
                           db_int_array(message, versions, count), db_text_array(message, types, count),
-                          db_bytes_array(message, bytes, count), db_bytes_array(message, leaves, count));
+                          db_bytes_array(message, bytes, count), db_bytes_array(message, leaves, count),
+                          db_int_array(message, tiles->levels, tiles->count),
+                          db_int_array(message, tiles->indices, tiles->count),
+                          db_bytes_array(message, tiles->roots, tiles->count), TEXT(note));
     if (status == OK && rows.affected != 1)
         status = fail(message, REFUSED, "another writer has taken the log over from epoch %lld",
                       (long long)log->epoch);
@@ -374,6 +424,7 @@ status_t log_append(struct eventlog *log, struct message *message, struct wish w
     struct candidate *candidates = take_candidates(log, message, wishes, count, &n);
     struct candidate **added = arena_alloc(message->arena, ((size_t)n + 1) * sizeof *added);
     struct tree tree = log->tree;
+    const char *note = NULL;
     int64_t now_us = clock_calendar_us();
 
     status_t status = make_room(log, message);
@@ -383,10 +434,11 @@ status_t log_append(struct eventlog *log, struct message *message, struct wish w
         status = find_places(message, candidates, n);
     if (status == OK)
         n_added = judge(log, message, candidates, n, added);
-    for (int i = 0; status == OK && i < n_added; i++)
-        tree_add(&tree, added[i]->leaf);
-    if (status == OK && n_added > 0)
-        status = write_added(log, message, added, n_added, &tree, now_us);
+    if (status == OK && n_added > 0) {
+        const struct completed *tiles = add_to_tree(message, &tree, added, n_added);
+        note = sign_due(log, message->arena, &tree);
+        status = write_added(log, message, added, n_added, &tree, tiles, note, now_us);
+    }
     if (status == OK)
         status = db_commit(message);
     if (status != OK) {
@@ -394,6 +446,7 @@ status_t log_append(struct eventlog *log, struct message *message, struct wish w
         return status;
     }
     log->tree = tree;
+    sign_done(log, note);
     *ret_entries = entries_of(log, message->arena, added, n_added, now_us);
     *ret_count = (size_t)n_added;
     return OK;
