@@ -1,5 +1,6 @@
 // application: write an application, ask for approval, sign it, take it back.
 #include "console.h"
+#include "receipt.h"
 #include "table.h"
 
 #include "approval_v1.pb-c.h"
@@ -28,7 +29,8 @@ static int check_keys(const struct source *source)
     const char *key;
     json_t *member;
 
-    json_object_foreach(source->root, key, member) {
+    json_object_foreach(source->root, key, member)
+    {
         bool known = false;
         for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
             known = known || strcmp(key, keys[i]) == 0;
@@ -276,6 +278,20 @@ static int find_sign_off(struct console *console, const Approval__V1__SignOffOpe
     return EXIT_DONE;
 }
 
+// The proof of what was just delivered, where --receipt asks for it. A report's first signature delivers nothing yet.
+static int store_receipt(struct console *console, const Approval__V1__SignOffOpened *open)
+{
+    const char *path = option_text(console, "receipt");
+    char *text;
+
+    if (path == NULL)
+        return EXIT_DONE;
+    int code = receipt_fetch(
+        console, open->application_id,
+        protobuf_c_enum_descriptor_get_value(&types__v1__sign_off_kind__descriptor, open->kind)->name, &text);
+    return code == EXIT_DONE ? receipt_store(path, text) : code;
+}
+
 static int run_approve(struct console *console)
 {
     Approval__V1__Approve command = APPROVAL__V1__APPROVE__INIT;
@@ -294,7 +310,7 @@ static int run_approve(struct console *console)
     if (code != EXIT_DONE || console->json)
         return code == EXIT_DONE ? print_answer(console) : code;
     printf("signed: %s, version %u, hash %s\n", open->sign_off_id, open->version, open->content_sha256);
-    return EXIT_DONE;
+    return store_receipt(console, open);
 }
 
 static int run_withdraw(struct console *console)
@@ -321,6 +337,7 @@ static const struct option_row submit_options[] = {
 };
 static const struct option_row approve_options[] = {
     {"kind", "KIND", "APPLICATION, ACCEPTANCE or REPORT, when several wait"},
+    {"receipt", "FILE", "write the receipt of the delivery; nothing is overwritten"},
     {NULL, NULL, NULL},
 };
 static const struct option_row withdraw_options[] = {

@@ -11,9 +11,9 @@
 #define GROUND_BYTES LIMIT_ARENA_BYTES
 
 const struct command *const command_groups[] = {
-    commands_send,     commands_register, commands_call, commands_application, commands_case,
-    commands_money,    commands_audit,    commands_log,  commands_replay,      commands_status,
-    commands_settings, commands_incident, NULL,
+    commands_send,     commands_register, commands_call,    commands_application, commands_case,
+    commands_money,    commands_audit,    commands_log,     commands_replay,      commands_status,
+    commands_settings, commands_incident, commands_receipt, NULL,
 };
 
 int main(int argc, char **argv)

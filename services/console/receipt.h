@@ -1,0 +1,17 @@
+// receipt: fetch a receipt from the log and its witness.
+#pragma once
+
+#include "console.h"
+
+#include "note/note.h"
+
+// The receipt of the newest delivery of this application, of this kind ("APPLICATION", "ACCEPTANCE", "REPORT"; NULL: any),
+// from the log and its witness; waits until the log has the delivery, at most the patience of the run. The text lives in
+// the arena. EXIT_DONE, or told.
+int receipt_fetch(struct console *console, const char *application_id, const char *kind, char **ret);
+
+// Write it where nothing stands yet; "-" or NULL is standard output. EXIT_DONE, or told.
+int receipt_store(const char *path, const char *text);
+
+// The public key of the log: of --key FILE, else of LOG_PUB, else log.pub among BUS_KEYS. EXIT_DONE, or told.
+int log_public_key(struct console *console, struct note_key *ret);
