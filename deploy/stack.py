@@ -390,6 +390,11 @@ class Stack:
         if service == "eventlog":
             env["FEED_BIND"] = f"tcp://127.0.0.1:{ports['feed']}"
             env["LOG_KEY_FILE"] = str(self.folder / "keys" / "log.key")
+        if service == "witness":
+            env.update({"BUS_FEED": self.feed or f"tcp://127.0.0.1:{ports['feed']}",
+                        "WITNESS_DIR": str(self.folder / "witness"),
+                        "WITNESS_KEY_FILE": str(self.folder / "keys" / "witness.key"),
+                        "LOG_PUB_FILE": str(self.folder / "keys" / "log.pub")})
         if service == "broker":
             env["BROKER_BIND"] = f"tcp://127.0.0.1:{ports['broker']}"
         if service == "connector":
@@ -436,7 +441,7 @@ class Stack:
             progress("bringing the schemas up to date")
             for name in SCHEMAS:
                 self.migrate(name)
-            progress("starting broker, event log, six services and the finance connector")
+            progress("starting broker, event log, its witness, six services and the finance connector")
             for name in self.everyone():
                 self.start(name)
             self.wait_ready()
@@ -446,7 +451,7 @@ class Stack:
             raise
 
     def everyone(self):
-        names = ["broker", "eventlog", *SERVICES, "connector"]
+        names = ["broker", "witness", "eventlog", *SERVICES, "connector"]
         return names + ["bank"] if self.settings()["rehearsal"] else names
 
     def make_keys(self):
@@ -506,14 +511,14 @@ class Stack:
 
     def down(self, progress=print):
         """Stop all that runs here, in the order that lets each finish; names those it had to kill."""
-        first = [name for name in self.running() if name not in ("eventlog", "broker", "postgres")]
+        first = [name for name in self.running() if name not in ("eventlog", "witness", "broker", "postgres")]
         killed = []
         for name in first:
             self.process(name).kill(signal.SIGTERM)
         for name in first:
             if not self.process(name).stop():
                 killed.append(name)
-        for name in ["eventlog", "broker"]:
+        for name in ["eventlog", "witness", "broker"]:
             if not self.process(name).stop():
                 killed.append(name)
         if not self.cluster.stop():

@@ -16,6 +16,7 @@
 #pragma once
 
 #include "bus/bus.h"
+#include "bus/registry.h"
 #include "db/db.h"
 #include "eventlog_v1.pb-c.h"
 #include "note/checkpoint.h"
@@ -128,6 +129,18 @@ bool sign_waits(const struct eventlog *log);
 status_t log_query(struct eventlog *log, struct message *message, const char *type, const uint8_t *body,
                    size_t size);
 Eventlog__V1__Checkpoint *log_checkpoint(const struct eventlog *log, arena_t *arena);
+
+// ------------------------------------------------------------------------------------------- those who witness
+
+// What the witness, and the services that answer at once, hold must be in the log. OK; REFUSED with what differs; RETRY
+// when the registry names a witness and it does not answer: the log may not go on without it. Asks over a connection of
+// its own, as the key "eventlog". *ret_stop: the process was asked to stop meanwhile.
+status_t guard_check(const struct eventlog *log, struct message *message, const registry_t *registry, bool *ret_stop);
+
+// Put the end of the log back that the witness holds and the database has lost, byte for byte, and verify the whole; prints
+// what it did. The log is taken over already. The exit code: 0 well, 1 it could not be done, 4 the two differ in what
+// both hold: the sentence names the first position.
+int log_repair(struct eventlog *log, struct message *message);
 
 // Recompute every leaf, every recorded root, tile and checkpoint, every stream's versions from the database; prints a
 // JSON line with what was found. key (may be NULL): whose signature every checkpoint must have. The exit code: 0

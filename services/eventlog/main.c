@@ -21,10 +21,11 @@
 #include <string.h>
 
 #define TURN_BYTES (64 * 1024 * 1024)  // an arena for a whole batch: its bytes, decoded, and as parameters
+#define GUARD_TELL_MS 60000            // between two words about a witness that does not answer
 #define STANDBY_MS 1000                // between two tries to take the log over
 
 static const char usage[] =
-    "usage: tildel-eventlog [--migrate | --verify | --health | --help]\n"
+    "usage: tildel-eventlog [--migrate | --verify | --repair | --health | --help]\n"
     "\n"
     "The one log of everything that has happened: appends events in one order without gaps, serves pages of "
     "it\n"
@@ -33,6 +34,7 @@ static const char usage[] =
     "\n"
     "  --migrate   make or update the schema as the owner, then exit\n"
     "  --verify    recompute every leaf hash, root and version from the database; prints one line of JSON\n"
+    "  --repair    put back, byte for byte, what the witness holds and the database has lost; the log must not run\n"
     "  --health    [live|ready]: ask the one at METRICS_BIND; without a word: ready, that is, it leads\n"
     "\n"
     "Exit codes: 0 well; 1 a fault, told in one sentence; 2 wrong usage; 3 unhealthy; 4 --verify found a "
@@ -461,6 +463,30 @@ static void take_over_first(struct process *process)
              log_number((int64_t)process->log.tree.size), NULL);
 }
 
+// Nothing is appended before those who remember the log have been asked. False: asked to stop meanwhile.
+static bool guarded(struct process *process)
+{
+    int64_t told_ms = -GUARD_TELL_MS;
+
+    for (;;) {
+        struct message message = turn_message(process);
+        bool stop;
+        status_t status = guard_check(&process->log, &message, process->registry, &stop);
+        if (status == OK || stop)
+            return !stop;
+        if (status != RETRY) {
+            log_alarm("the log is not what others hold of it", "reason", message.reason, NULL);
+            exit(1);
+        }
+        if (clock_stopwatch_ms() - told_ms >= GUARD_TELL_MS) {
+            log_warn("the log waits for its witness", "reason", message.reason, NULL);
+            told_ms = clock_stopwatch_ms();
+        }
+        registry_refresh(process->registry);
+        arena_reset(process->arena);
+    }
+}
+
 static void load_key(struct eventlog *log, arena_t *arena)
 {
     const char *why;
@@ -487,6 +513,8 @@ static int run(void)
     process.log.db = open_database(env_url(process.arena, "DATABASE_URL"), true);
     take_over_first(&process);
     open_feed(&process, &config);
+    if (!guarded(&process))
+        return 0;
     process.bus = bus_connect(&config);
     bus_turns(process.bus, process.secure);
     serve(&process);
@@ -538,12 +566,28 @@ static int verify(void)
     return code;
 }
 
+static int repair(void)
+{
+    struct process process = {.arena = arena_new(TURN_BYTES)};
+
+    process.log.rehearsal = env_rehearsal();
+    process.log.db = open_database(env_url(process.arena, "DATABASE_URL"), true);
+    struct message message = turn_message(&process);
+    status_t status = log_take_over(&process.log, &message);
+    if (status != OK)
+        log_alarm("the log cannot be taken over", "reason", message.reason, NULL);
+    int code = status == OK ? log_repair(&process.log, &message) : 1;
+    db_destroy(&process.log.db);
+    arena_destroy(&process.arena);
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *option;
         int (*run)(void);
-    } options[] = {{"--migrate", migrate}, {"--verify", verify}};
+    } options[] = {{"--migrate", migrate}, {"--verify", verify}, {"--repair", repair}};
 
     log_start("eventlog");
     if (argc == 1)

@@ -271,7 +271,8 @@ SELECT position, bytes, appended_at_us, epoch
  WHERE so_far <= $4::bigint OR n = 1
  ORDER BY position;
 
--- Put back what was lost, byte for byte: as append, but with each entry's own time and epoch.
+-- Put back what was lost, byte for byte: as append, but with each entry's own time and epoch. What stands already is left:
+-- the whole is verified afterwards.
 -- name: put_back
 WITH fenced AS (
     UPDATE head SET position = $1::bigint, root = $2::bytea, frontier = $3::bytea
@@ -282,12 +283,17 @@ WITH fenced AS (
     SELECT $5::bigint + e.n, e.stream, e.version, e.type, e.bytes, e.leaf, e.appended_at_us, e.epoch
       FROM fenced f, unnest($6::text[], $7::bigint[], $8::text[], $9::bytea[], $10::bytea[], $11::bigint[], $12::bigint[])
            WITH ORDINALITY AS e (stream, version, type, bytes, leaf, appended_at_us, epoch, n)
+        ON CONFLICT DO NOTHING
 ), placed AS (
     INSERT INTO place (stream, version, position, leaf)
     SELECT e.stream, e.version, $5::bigint + e.n, e.leaf
       FROM fenced f, unnest($6::text[], $7::bigint[], $10::bytea[]) WITH ORDINALITY AS e (stream, version, leaf, n)
+        ON CONFLICT DO NOTHING
+), rooted AS (
+    INSERT INTO root (position, root, frontier) SELECT $1::bigint, $2::bytea, $3::bytea FROM fenced
+        ON CONFLICT DO NOTHING
 )
-INSERT INTO root (position, root, frontier) SELECT $1::bigint, $2::bytea, $3::bytea FROM fenced;
+SELECT epoch FROM fenced;
 
 -- The epoch is never below that of an entry: a log that was put back goes on above it.
 -- name: raise_epoch_above
