@@ -122,6 +122,11 @@ static const struct option_row tail_options[] = {
     {NULL, NULL, NULL},
 };
 
+static const struct option_row verify_options[] = {
+    {"key", "FILE", "the log's public key, log.pub; else LOG_PUB, else log.pub among BUS_KEYS"},
+    {NULL, NULL, NULL},
+};
+
 const struct command commands_log[] = {
     {"log tail", "", 0, 0, "show the events of the log",
      "One line an event: position, time in Oslo, type, subject, actor. With --json one object a line, with "
@@ -130,10 +135,10 @@ const struct command commands_log[] = {
     {"verify", "[FILE]", 0, 1, "recompute the whole log, or check an auditor's package",
      "Reads every event, recomputes each leaf hash and the tree root of RFC 9162, and checks positions, the "
      "versions of every stream, that each event's id is its own, that source, stream and type agree, and "
-     "that each event's data is a message of the contract. Exit code 4 names the first position that is "
-     "wrong.\n"
+     "that each event's data is a message of the contract, and that every checkpoint the log has signed is the "
+     "tree as it then was. Exit code 4 names the first position that is wrong.\n"
      "With FILE, a package of audit export: every sum, every event that is there, the tree, the documents' "
      "hashes, and that documents and timeline are what comes of the events. Needs no stack.",
-     NULL, run_verify},
+     verify_options, run_verify},
     {NULL},
 };

@@ -6,6 +6,7 @@
 // against the root the event log tells.
 #include "verify.h"
 
+#include "checkpoints.h"
 #include "values/values.h"
 #include "limits/limits.h"
 
@@ -188,6 +189,11 @@ bool verification_end(verification_t *at, uint8_t ret[TREE_HASH], const char **r
     return well;
 }
 
+const struct tree *verification_tree(const verification_t *at)
+{
+    return &at->tree;
+}
+
 uint64_t verification_position(const verification_t *at)
 {
     return at->tree.size;
@@ -200,10 +206,23 @@ size_t verification_streams(const verification_t *at)
 
 // --------------------------------------------------------------------------------------------------- the log
 
-static int check_pages(struct console *console, verification_t *at, uint64_t head)
+static int check_page(verification_t *at, checkpoints_t *checkpoints, const Eventlog__V1__Page *page,
+                      uint64_t head)
+{
+    const char *why;
+    int code = EXIT_DONE;
+
+    for (size_t i = 0; code == EXIT_DONE && i < page->n_entries && verification_position(at) < head; i++) {
+        if (!verification_entry(at, page->entries[i], &why))
+            return fault(EXIT_DIFFERENT, "%s", why);
+        code = checkpoints_check(checkpoints, verification_tree(at));
+    }
+    return code;
+}
+
+static int check_pages(struct console *console, verification_t *at, checkpoints_t *checkpoints, uint64_t head)
 {
     const Eventlog__V1__Page *page;
-    const char *why;
 
     while (verification_position(at) < head) {
         arena_reset(console->arena);
@@ -213,9 +232,9 @@ static int check_pages(struct console *console, verification_t *at, uint64_t hea
         if (page->n_entries == 0)
             return fault(EXIT_DIFFERENT, "position %llu: missing; the log ends before the head it tells",
                          (unsigned long long)verification_position(at) + 1);
-        for (size_t i = 0; i < page->n_entries && verification_position(at) < head; i++)
-            if (!verification_entry(at, page->entries[i], &why))
-                return fault(EXIT_DIFFERENT, "%s", why);
+        code = check_page(at, checkpoints, page, head);
+        if (code != EXIT_DONE)
+            return code;
         progress("verifying", verification_position(at), head);
     }
     progress_end();
@@ -238,7 +257,8 @@ static int verify_to(struct console *console, verification_t *at, const Eventlog
     uint8_t root[TREE_HASH];
     const char *why;
 
-    int code = check_pages(console, at, head->position);
+    checkpoints_t *checkpoints = checkpoints_new(console, head->position);
+    int code = check_pages(console, at, checkpoints, head->position);
     if (code != EXIT_DONE)
         return code;
     if (!verification_end(at, root, &why))
@@ -247,11 +267,16 @@ static int verify_to(struct console *console, verification_t *at, const Eventlog
     const char *root_text = hex(console->ground, root, TREE_HASH);
     if (console->json)
         printf("{\"verified\": true, \"events\": %llu, \"streams\": %zu, \"root\": \"%s\", \"log_id\": "
-               "\"%s\"}\n",
-               events, verification_streams(at), root_text, head->log_id);
+               "\"%s\", \"checkpoints\": %llu, \"signatures\": %s}\n",
+               events, verification_streams(at), root_text, head->log_id,
+               (unsigned long long)checkpoints_count(checkpoints),
+               checkpoints_signed(checkpoints) ? "true" : "false");
     else
-        printf("verified: %llu events in %zu streams, root %s of log %s\n", events, verification_streams(at),
-               root_text, head->log_id);
+        printf("verified: %llu events in %zu streams, root %s of log %s; %llu checkpoints, %s\n", events,
+               verification_streams(at), root_text, head->log_id,
+               (unsigned long long)checkpoints_count(checkpoints),
+               checkpoints_signed(checkpoints) ? "each signed by the log"
+                                               : "signatures unchecked: no log.pub");
     return EXIT_DONE;
 }
 

@@ -19,5 +19,6 @@ bool verification_entry(verification_t *at, const Eventlog__V1__Entry *entry, co
 // After the last entry: no id twice, and the root that the head tells. ret takes the root.
 bool verification_end(verification_t *at, uint8_t ret[TREE_HASH], const char **ret_why);
 
+const struct tree *verification_tree(const verification_t *at);
 uint64_t verification_position(const verification_t *at);
 size_t verification_streams(const verification_t *at);

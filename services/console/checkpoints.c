@@ -1,0 +1,106 @@
+// checkpoints: every checkpoint that the log has signed must be what the tree then is.
+#include "checkpoints.h"
+
+#include "receipt.h"
+
+#include "note/checkpoint.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct checkpoints {
+    struct console *console;
+    struct note_key key;
+    bool has_key;
+    uint64_t head;
+    uint64_t asked;  // the next one covers this position
+    uint64_t count;
+    uint64_t size;  // the next one's, 0: not asked yet
+    uint8_t root[TREE_HASH];
+};
+
+// Without --key and LOG_PUB there may be no key, as where the console runs on its own.
+static bool key_is_there(struct console *console)
+{
+    const char *folder = getenv("BUS_KEYS");
+
+    return option_text(console, "key") != NULL || getenv("LOG_PUB") != NULL ||
+           (folder != NULL && access(arena_printf(console->ground, "%s/log.pub", folder), R_OK) == 0);
+}
+
+checkpoints_t *checkpoints_new(struct console *console, uint64_t head)
+{
+    checkpoints_t *at = arena_alloc(console->ground, sizeof *at);
+
+    *at = (checkpoints_t){.console = console, .head = head, .asked = 1};
+    at->has_key = key_is_there(console) && log_public_key(console, &at->key) == EXIT_DONE;
+    return at;
+}
+
+static int damaged(const checkpoints_t *at, const char *why)
+{
+    return fault(EXIT_DIFFERENT, "position %llu: its checkpoint is not the log's: %s",
+                 (unsigned long long)at->asked, why);
+}
+
+static int open_next(checkpoints_t *at, const Eventlog__V1__Checkpoint *told)
+{
+    arena_t *arena = at->console->arena;
+    struct checkpoint checkpoint;
+    struct note note;
+    const char *why;
+    bool well = at->has_key ? checkpoint_open(arena, told->note, strlen(told->note), &at->key, &checkpoint,
+                                              &note, &why)
+                            : note_parse(arena, told->note, strlen(told->note), &note, &why) &&
+                                  checkpoint_parse(arena, note.text, &checkpoint, &why);
+
+    if (!well)
+        return damaged(at, why);
+    if (checkpoint.size != told->size || told->size < at->asked)
+        return damaged(at, "it says another size");
+    at->size = checkpoint.size;
+    memcpy(at->root, checkpoint.root, TREE_HASH);
+    return EXIT_DONE;
+}
+
+static int ask_next(checkpoints_t *at)
+{
+    Eventlog__V1__GetCheckpoint request = EVENTLOG__V1__GET_CHECKPOINT__INIT;
+    const Eventlog__V1__Checkpoint *told;
+
+    request.covers = at->asked;
+    int code = query(at->console, &request, &eventlog__v1__checkpoint__descriptor, &told);
+    return code == EXIT_DONE ? open_next(at, told) : code;
+}
+
+int checkpoints_check(checkpoints_t *at, const struct tree *tree)
+{
+    uint8_t root[TREE_HASH];
+
+    if (at->size == 0 && at->asked <= at->head) {
+        int code = ask_next(at);
+        if (code != EXIT_DONE)
+            return code;
+    }
+    if (at->size != tree->size)
+        return EXIT_DONE;
+    tree_root(tree, root);
+    if (memcmp(root, at->root, TREE_HASH) != 0)
+        return fault(EXIT_DIFFERENT, "position %llu: the log has signed another tree than the one it holds",
+                     (unsigned long long)tree->size);
+    at->count++;
+    at->asked = tree->size + 1;
+    at->size = 0;
+    return EXIT_DONE;
+}
+
+uint64_t checkpoints_count(const checkpoints_t *at)
+{
+    return at->count;
+}
+
+bool checkpoints_signed(const checkpoints_t *at)
+{
+    return at->has_key;
+}
