@@ -134,9 +134,6 @@ static bool read_head(struct reader *reader, struct receipt *ret, uint8_t ret_le
         if (line == NULL)
             return false;
     }
-    if (strspn(line, "0123456789") != strlen(line) || strlen(line) > 18 || line[0] == '0' || line[0] == '\0')
-        return wrong(reader, reader->line, "the position must be a number from 1");
-    ret->position = strtoull(line, NULL, 10);
     line = word_line(reader, "leaf");
     places->leaf = reader->line;
     const uint8_t *leaf = line != NULL ? note_base64_parse(reader->arena, line, strlen(line), &size) : NULL;
@@ -181,8 +178,9 @@ static bool read_proof(struct reader *reader, struct receipt *ret, struct places
     places->index = reader->line;
     if (line == NULL)
         return false;
-    if (strcmp(line, arena_printf(reader->arena, "%llu", (unsigned long long)ret->position - 1)) != 0)
-        return wrong(reader, reader->line, "the index must be one less than the position");
+    if (strspn(line, "0123456789") != strlen(line) || strlen(line) > 18 || line[0] == '\0')
+        return wrong(reader, reader->line, "the index must be a number");
+    ret->position = strtoull(line, NULL, 10) + 1;
     while ((line = next_line(reader)) != NULL && line[0] != '\0') {
         const uint8_t *hash = note_base64_parse(reader->arena, line, strlen(line), &size);
         if (hash == NULL || size != TREE_HASH || ret->proof.count == PROOF_HASHES)
@@ -225,6 +223,8 @@ static bool check_signatures(struct reader *reader, const struct receipt *receip
 {
     const char *why;
 
+    if (note->count > 1 + receipt->n_witnesses)
+        return wrong_note(reader, places->note, "it has more signatures than the receipt names keys");
     for (size_t i = 0; i < note->count; i++) {
         const struct note_signature *signature = &note->signatures[i];
         bool known = note_signature_of(signature, log);
