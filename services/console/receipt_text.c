@@ -213,6 +213,11 @@ static bool check_keys(struct reader *reader, const struct receipt *receipt, con
         if (!note_key_parse(reader->arena, receipt->witnesses[i], &witnesses[i], &why) ||
             witnesses[i].type != NOTE_COSIGNATURE)
             return wrong(reader, line + 1 + i, "this is not the public key of a witness");
+    // The same witness twice would look like two.
+    for (size_t i = 1; i < receipt->n_witnesses; i++)
+        for (size_t k = 0; k < i; k++)
+            if (memcmp(witnesses[i].bytes, witnesses[k].bytes, NOTE_KEY) == 0)
+                return wrong(reader, line + 1 + i, "this witness is named already");
     return true;
 }
 
@@ -223,8 +228,6 @@ static bool check_signatures(struct reader *reader, const struct receipt *receip
 {
     const char *why;
 
-    if (note->count > 1 + receipt->n_witnesses)
-        return wrong_note(reader, places->note, "it has more signatures than the receipt names keys");
     for (size_t i = 0; i < note->count; i++) {
         const struct note_signature *signature = &note->signatures[i];
         bool known = note_signature_of(signature, log);
@@ -241,6 +244,9 @@ static bool check_signatures(struct reader *reader, const struct receipt *receip
         if (facts->witnessed_at_s == 0 || at_s < facts->witnessed_at_s)
             facts->witnessed_at_s = at_s;
     }
+    if (note->count != 1 + receipt->n_witnesses)
+        return wrong_note(reader, places->note,
+                          "it must have one signature for each key that the receipt names");
     return true;
 }
 
