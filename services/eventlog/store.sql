@@ -212,6 +212,16 @@ SELECT position, frontier FROM root WHERE position <= $1::bigint ORDER BY positi
 -- name: read_leaves
 SELECT position, leaf, bytes, stream, version FROM log WHERE position > $1::bigint ORDER BY position LIMIT $2::bigint;
 
+-- The first entry of some that has no place, or another one than its own.
+-- name: misplaced
+SELECT l.position FROM log l LEFT JOIN place p ON p.stream = l.stream AND p.version = l.version
+ WHERE l.position > $1::bigint AND l.position <= $2::bigint
+   AND (p.position IS DISTINCT FROM l.position OR p.leaf IS DISTINCT FROM l.leaf)
+ ORDER BY l.position LIMIT 1;
+
+-- name: count_places
+SELECT count(*) FROM place;
+
 -- name: read_roots
 SELECT position, root FROM root WHERE position > $1::bigint ORDER BY position LIMIT $2::bigint;
 

@@ -49,10 +49,11 @@ static status_t check_stream(struct verification *at, struct message *message, c
 static status_t check_columns(struct message *message, uint64_t position, ProtobufCBinaryData bytes,
                               const char *stream, int64_t version)
 {
+    struct message own = message_new(message->arena);  // the first reason stays: it must be ours, with the position
     const Event *event;
 
-    if (message_decode(message, &eventlog__v1__event__descriptor, bytes.data, bytes.len, &event) != OK)
-        return differs(message, position, "the bytes are not an event");
+    if (message_decode(&own, &eventlog__v1__event__descriptor, bytes.data, bytes.len, &event) != OK)
+        return differs(message, position, arena_printf(message->arena, "not an event: %s", own.reason));
     if (strcmp(event->stream, stream) != 0 || (int64_t)event->version != version)
         return differs(message, position, "the bytes name another stream or version than the row");
     return OK;
@@ -156,6 +157,18 @@ static status_t check_root(struct verification *at, struct message *message)
     return OK;
 }
 
+// Where each version of each stream is said to stand: a wrong place would let a version be stored twice.
+static status_t check_places(struct message *message, uint64_t from, uint64_t to)
+{
+    struct rows rows;
+
+    status_t status = RUN(message, misplaced, &rows, INT((int64_t)from), INT((int64_t)to));
+    if (status == OK && rows.count > 0)
+        return differs(message, (uint64_t)row_int(&rows, 0, 0),
+                       "its stream and version are not recorded at its place");
+    return status;
+}
+
 static status_t verify_page(struct verification *at, struct message *message, int *ret_count)
 {
     struct rows rows;
@@ -172,6 +185,8 @@ static status_t verify_page(struct verification *at, struct message *message, in
         if (status == OK)
             status = check_checkpoint(at, message);
     }
+    if (status == OK && rows.count > 0)
+        status = check_places(message, at->tree.size - (uint64_t)rows.count, at->tree.size);
     *ret_count = status == OK ? rows.count : 0;
     return status;
 }
@@ -190,6 +205,10 @@ static status_t verify_beyond(struct verification *at, struct message *message)
         status = RUN(message, read_roots, &rows, INT((int64_t)at->tree.size), INT(1));
     if (status == OK && rows.count > 0)
         return differs(message, at->tree.size, "the log ends here and a root is recorded beyond it");
+    if (status == OK)
+        status = RUN0(message, count_places, &rows);
+    if (status == OK && row_int(&rows, 0, 0) != (int64_t)at->tree.size)
+        return differs(message, at->tree.size, "there are more places recorded than events");
     for (int level = 0; status == OK && level < TREE_TILES; level++) {
         status = RUN(message, tile_next, &rows, INT(level));
         uint64_t full = level < 7 ? at->tree.size >> 8 * (level + 1) : 0;
