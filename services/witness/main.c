@@ -50,10 +50,10 @@ struct process {
 };
 
 // A witness that cannot store may not say anything.
-static void end_unless(bool well, const char *why)
+static void end_unless(bool well, const char *const *why)
 {
     if (!well)
-        bus_end("%s", why);
+        bus_end("%s", *why);
 }
 
 // ------------------------------------------------------------------------------------------- asking the log
@@ -130,12 +130,12 @@ static void on_reply(struct process *process, const struct incoming *incoming)
 
     if (answers(&process->page, incoming)) {
         if (decoded(process, incoming, &eventlog__v1__page__descriptor, &page))
-            end_unless(judge_page(judge, process->arena, page, clock_stopwatch_ms(), &why), why);
+            end_unless(judge_page(judge, process->arena, page, clock_stopwatch_ms(), &why), &why);
     } else if (answers(&process->checkpoint, incoming)) {
         if (decoded(process, incoming, &eventlog__v1__checkpoint__descriptor, &checkpoint))
             end_unless(
                 judge_checkpoint(judge, process->arena, checkpoint->note, clock_real_us() / 1000000, &why),
-                why);
+                &why);
         if (judge->head > process->store.confirmed.size + FAR_BEHIND && !judge->refusing)
             ask_checkpoint(process);
     } else if (answers(&process->proof, incoming)) {
@@ -151,7 +151,7 @@ static void on_feed(struct process *process, const struct incoming *incoming)
 
     if (decoded(process, incoming, &eventlog__v1__published__descriptor, &published))
         end_unless(judge_published(&process->judge, process->arena, published, clock_stopwatch_ms(), &why),
-                   why);
+                   &why);
 }
 
 static void on_request(struct process *process, const struct incoming *incoming)
@@ -160,7 +160,7 @@ static void on_request(struct process *process, const struct incoming *incoming)
     struct message message = message_new(process->arena);
     const char *why = "";
 
-    end_unless(store_sync(&process->store, &why), why);
+    end_unless(store_sync(&process->store, &why), &why);
     status_t status = witness_query(&process->judge, &message, request->type, incoming->body,
                                     incoming->body_size, clock_stopwatch_ms());
     static const Bus__V1__Reply__Status told[] = {
@@ -181,7 +181,7 @@ static void turn(struct process *process)
     int64_t now_ms = clock_stopwatch_ms();
     const char *why = "";
 
-    end_unless(store_sync(&process->store, &why), why);
+    end_unless(store_sync(&process->store, &why), &why);
     ask_what_is_missing(process);
     if (now_ms - process->turned_ms < TURN_MS)
         return;

@@ -27,11 +27,12 @@ static Eventlog__V1__Entry *an_entry(arena_t *arena, uint64_t position)
     return entry;
 }
 
-static void fail_unless(bool well, const char *why)
+// The sentence may be written by what makes `well`: hence its address.
+static void fail_unless(bool well, const char *const *why)
 {
     if (well)
         return;
-    fprintf(stderr, "%s\n", why);
+    fprintf(stderr, "%s\n", *why);
     exit(1);
 }
 
@@ -56,8 +57,8 @@ static void step(struct judge *judge, arena_t *arena, struct tree *tree, const s
     published.head = &head;
     published.entries = entries;
     published.n_entries = STEP;
-    fail_unless(judge_published(judge, arena, &published, 1, &why), why);
-    fail_unless(judge_checkpoint(judge, arena, checkpoint_sign(arena, log, tree->size, root), 1, &why), why);
+    fail_unless(judge_published(judge, arena, &published, 1, &why), &why);
+    fail_unless(judge_checkpoint(judge, arena, checkpoint_sign(arena, log, tree->size, root), 1, &why), &why);
 }
 
 static void tell(uint64_t size)
@@ -65,7 +66,8 @@ static void tell(uint64_t size)
     char line[64];
     int length = snprintf(line, sizeof line, "cosigned %llu\n", (unsigned long long)size);
 
-    fail_unless(write(STDOUT_FILENO, line, (size_t)length) == length, "standard output cannot be written");
+    fail_unless(write(STDOUT_FILENO, line, (size_t)length) == length,
+                &(const char *){"standard output cannot be written"});
 }
 
 int main(int argc, char **argv)
@@ -77,22 +79,22 @@ int main(int argc, char **argv)
     struct tree tree = {0};
     const char *why = "";
 
-    fail_unless(argc == 2, "usage: witness_steps DIR");
+    fail_unless(argc == 2, &(const char *){"usage: witness_steps DIR"});
     note_signer_make("log.example/k", NOTE_PLAIN, (const uint8_t *)"0123456789abcdef0123456789abcdef", &log);
     note_signer_make("witness.example/k", NOTE_COSIGNATURE,
                      (const uint8_t *)"abcdef0123456789abcdef0123456789", &judge.signer);
     judge.log = log.key;
-    fail_unless(store_open(&store, argv[1], &log.key, &judge.signer.key, &why), why);
+    fail_unless(store_open(&store, argv[1], &log.key, &judge.signer.key, &why), &why);
     judge.trusted = store.tree;
     if (store.confirmed.size > 0)
         tell(store.confirmed.size);  // what an earlier run has told must be among it
     while (tree.size < EVENTS) {
         step(&judge, arena, &tree, &log);
-        fail_unless(judge.alarm[0] == '\0', judge.alarm);
+        fail_unless(judge.alarm[0] == '\0', &(const char *){judge.alarm});
         if (tree.size == store.confirmed.size)
             tell(tree.size);
     }
-    fail_unless(store.confirmed.size == EVENTS, "not everything was cosigned");
+    fail_unless(store.confirmed.size == EVENTS, &(const char *){"not everything was cosigned"});
     store_close(&store);
     arena_destroy(&arena);
     return 0;

@@ -50,7 +50,8 @@ static void make(struct message *message, const char *schema)
     static const struct migration *const lists[] = {migrations_eventlog, NULL};
 
     message->db = open_database(schema, false);
-    fail_unless(db_migrate(message, NULL, lists) == OK, message->reason);
+    status_t status = db_migrate(message, NULL, lists);
+    fail_unless(status == OK, message->reason);
     db_destroy(&message->db);
 }
 
@@ -94,7 +95,8 @@ static void append(struct eventlog *log, arena_t *arena, int number)
         events[i].data = message_encode(arena, &event, &events[i].len);
     }
     log->signed_ms = 0;  // a checkpoint is due at once: its path is walked too
-    fail_unless(log_append(log, &message, &wish, 1, &entries, &added) == OK, message.reason);
+    status_t status = log_append(log, &message, &wish, 1, &entries, &added);
+    fail_unless(status == OK, message.reason);
     for (int i = 0; i < STEP; i++)
         fail_unless(wish.results[i]->result == EVENTLOG__V1__APPENDED__RESULT__STORED,
                     wish.results[i]->reason);
