@@ -3,6 +3,7 @@
 
 #include "receipt.h"
 
+#include "env/env.h"
 #include "note/checkpoint.h"
 
 #include <stdlib.h>
@@ -23,9 +24,9 @@ struct checkpoints {
 // Without --key and LOG_PUB there may be no key, as where the console runs on its own.
 static bool key_is_there(struct console *console)
 {
-    const char *folder = getenv("BUS_KEYS");
+    const char *folder = env_or("BUS_KEYS", NULL);
 
-    return option_text(console, "key") != NULL || getenv("LOG_PUB") != NULL ||
+    return option_text(console, "key") != NULL || env_or("LOG_PUB", NULL) != NULL ||
            (folder != NULL && access(arena_printf(console->ground, "%s/log.pub", folder), R_OK) == 0);
 }
 

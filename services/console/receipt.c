@@ -9,6 +9,7 @@
 
 #include "approval_v1.pb-c.h"
 #include "clock/clock.h"
+#include "env/env.h"
 #include "limits/limits.h"
 #include "values/values.h"
 #include "witness_v1.pb-c.h"
@@ -236,10 +237,10 @@ static int read_file(struct console *console, const char *path, char **ret, size
 
 int log_public_key(struct console *console, struct note_key *ret)
 {
-    const char *path = option_text(console, "key"), *folder = getenv("BUS_KEYS"), *why;
+    const char *path = option_text(console, "key"), *folder = env_or("BUS_KEYS", NULL), *why;
 
     if (path == NULL)
-        path = getenv("LOG_PUB");
+        path = env_or("LOG_PUB", NULL);
     if (path == NULL && folder != NULL)
         path = arena_printf(console->ground, "%s/log.pub", folder);
     if (path == NULL)

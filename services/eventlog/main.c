@@ -482,6 +482,7 @@ static bool guarded(struct process *process)
             log_warn("the log waits for its witness", "reason", message.reason, NULL);
             told_ms = clock_stopwatch_ms();
         }
+        vitals_waiting(process->vitals, "waiting for the witness: %s", message.reason);
         registry_refresh(process->registry);
         arena_reset(process->arena);
     }

@@ -3,8 +3,11 @@
 
 #include "clock/clock.h"
 #include "env/env.h"
+#include "env/settings.h"
 #include "limits/limits.h"
 #include "log/log.h"
+#include "metrics/vitals.h"
+#include "stop/stop.h"
 #include "values/values.h"
 
 #include <stdio.h>
@@ -15,24 +18,25 @@
 #define TURN_MS    1000
 #define FAR_BEHIND 2000  // events; then checkpoint after checkpoint, not only the newest
 
-static const char help[] =
-    "usage: tildel-witness [--health | --help]\n"
-    "\n"
-    "Sees to it that the log is only added to: reads every event, recomputes the tree, cosigns each "
-    "checkpoint that\n"
-    "extends what it holds, and raises an alarm (log level \"alarm\") within a minute when the log is cut, "
-    "rewritten,\n"
-    "forked or silent. Keeps the events, so that a lost end of the log can be put back. Run it on another "
-    "machine.\n"
-    "\n"
-    "  --health    ask the running witness; 3 when it does not answer or has an alarm\n"
-    "\n"
-    "Environment: WITNESS_DIR (its disk), WITNESS_KEY_FILE (the key that cosigns), LOG_PUB_FILE (the log's "
-    "public key),\n"
-    "BUS_BROKER, BUS_FEED, BUS_KEYS, BUS_NAME (witness).\n"
-    "\n"
-    "Exit codes: 0 well; 1 a fault, told in one sentence (the disk is damaged or fails); 2 wrong usage; 3 "
-    "unhealthy.\n";
+static const char usage[] = "usage: tildel-witness [--health | --help]\n"
+                            "\n"
+                            "Sees to it that the log is only added to: reads every event, recomputes the "
+                            "tree, cosigns each checkpoint that\n"
+                            "extends what it holds, and raises an alarm (log level \"alarm\") within a "
+                            "minute when the log is cut, rewritten,\n"
+                            "forked or silent. Keeps the events, so that a lost end of the log can be put "
+                            "back. Run it on another machine.\n"
+                            "\n"
+                            "  --health    [live|ready]: ask the one at METRICS_BIND; without a word: ready, "
+                            "that is, it has no alarm\n"
+                            "\n"
+                            "Exit codes: 0 well; 1 a fault, told in one sentence (the disk is damaged or "
+                            "fails); 2 wrong usage; 3 unhealthy.\n\n";
+
+// What it counts.
+struct figures {
+    series_t *size, *cosigned, *alarm;
+};
 
 // One thing asked of the log at a time, of each kind.
 struct question {
@@ -47,6 +51,8 @@ struct process {
     arena_t *arena;
     struct question page, checkpoint, proof;
     int64_t turned_ms;
+    vitals_t *vitals;
+    struct figures figures;
 };
 
 // A witness that cannot store may not say anything.
@@ -190,6 +196,34 @@ static void turn(struct process *process)
     ask_checkpoint(process);
 }
 
+static struct figures figures_new(metrics_t *metrics)
+{
+    return (struct figures){
+        .size = series_new(metrics, FAMILY_GAUGE, "tildel_witness_events",
+                           "Events of the log that the witness holds."),
+        .cosigned = series_new(metrics, FAMILY_GAUGE, "tildel_witness_cosigned_events",
+                               "Events covered by the newest checkpoint that it has cosigned."),
+        .alarm = series_new(metrics, FAMILY_GAUGE, "tildel_witness_alarm",
+                            "1 while the log does not extend what the witness holds, or is silent."),
+    };
+}
+
+static void show(struct process *process)
+{
+    const char *alarm = process->judge.alarm;
+
+    if (!vitals_due(process->vitals))
+        return;
+    series_set(process->figures.size, (double)process->store.tree.size);
+    series_set(process->figures.cosigned, (double)process->store.confirmed.size);
+    series_set(process->figures.alarm, alarm[0] != '\0');
+    vitals_broker(process->vitals, bus_broker_alive(process->bus));
+    vitals_feed(process->vitals, bus_feed_alive(process->bus));
+    if (alarm[0] != '\0')
+        vitals_doubt(process->vitals, "%s", alarm);
+    vitals_publish(process->vitals);
+}
+
 static void serve(struct process *process)
 {
     for (;;) {
@@ -211,6 +245,7 @@ static void serve(struct process *process)
             break;
         }
         turn(process);
+        show(process);
     }
 }
 
@@ -237,9 +272,12 @@ static void open_store(struct process *process)
 
 static int run(void)
 {
+    stop_at_once();
     struct bus_config config = bus_config_from_env("witness");
     struct process process = {.arena = arena_new(TURN_BYTES)};
 
+    process.vitals = vitals_start("witness", "");
+    process.figures = figures_new(vitals_metrics(process.vitals));
     open_store(&process);
     env_required("BUS_FEED");
     config.serves = "witness";
@@ -248,35 +286,11 @@ static int run(void)
     serve(&process);
     log_info("the witness stops", "size", log_number((int64_t)process.store.tree.size), NULL);
     bus_destroy(&process.bus);
+    vitals_destroy(&process.vitals);
     store_close(&process.store);
     note_signer_wipe(&process.judge.signer);
     arena_destroy(&process.arena);
     return 0;
-}
-
-// Answers, and has no alarm.
-static int health(void)
-{
-    struct bus_config config = bus_config_from_env("witness");
-    arena_t *arena = arena_new(LIMIT_ARENA_BYTES);
-    struct message message = message_new(arena);
-    const Witness__V1__Witnessed *told;
-    struct incoming incoming;
-
-    config.feed = NULL;
-    bus_t *bus = bus_connect(&config);
-    bool well = bus_call(bus, arena, "witness", uuid_new(arena, clock_real_us()),
-                         witness__v1__get_witnessed__descriptor.name, NULL, 3000, NULL, 0, &incoming) &&
-                message_decode(&message, &witness__v1__witnessed__descriptor, incoming.body,
-                               incoming.body_size, &told) == OK;
-    if (!well)
-        log_warn("the witness does not answer", NULL);
-    else if (told->alarm[0] != '\0')
-        log_warn("the witness has an alarm", "reason", told->alarm, NULL);
-    well = well && told->alarm[0] == '\0';
-    bus_destroy(&bus);
-    arena_destroy(&arena);
-    return well ? 0 : 3;
 }
 
 int main(int argc, char **argv)
@@ -284,9 +298,10 @@ int main(int argc, char **argv)
     log_start("witness");
     if (argc == 1)
         return run();
-    if (argc == 2 && strcmp(argv[1], "--health") == 0)
-        return health();
+    if (strcmp(argv[1], "--health") == 0)
+        return health_main(argc - 2, argv + 2);
     bool asked = argc == 2 && strcmp(argv[1], "--help") == 0;
-    fputs(help, asked ? stdout : stderr);
+    fputs(usage, asked ? stdout : stderr);
+    settings_help(asked ? stdout : stderr, "witness");
     return asked ? 0 : 2;
 }
