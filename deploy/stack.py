@@ -478,13 +478,16 @@ class Stack:
 
     def wait_ready(self):
         end = time.monotonic() + READY_S
-        for name in ["broker", "eventlog", *SERVICES, "connector"]:
+        for name in self.awaited():
             while not self.healthy(name):
                 if not self.process(name).alive():
                     raise Fault(f"{name} ended at once; its last words: {self.last_words(name)}")
                 if time.monotonic() > end:
                     raise Fault(f"{name} is not ready after {READY_S} s; see {self.folder}/log/{name}.log")
                 time.sleep(0.05)
+
+    def awaited(self):
+        return [name for name in self.everyone() if name != "bank"]
 
     def healthy(self, name):
         return self.health(name).returncode == 0

@@ -34,13 +34,24 @@ char *note_base64(arena_t *arena, const void *bytes, size_t size)
     return sodium_bin2base64(arena_alloc(arena, room), room, bytes, size, sodium_base64_VARIANT_ORIGINAL);
 }
 
+// libsodium's decoder takes bytes beyond ASCII for some that are in the alphabet: found by damaged keys.
+static bool in_alphabet(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=", text[i]) ||
+            text[i] == '\0')
+            return false;
+    return true;
+}
+
 uint8_t *note_base64_parse(arena_t *arena, const char *text, size_t length, size_t *ret_size)
 {
     uint8_t *bytes = arena_alloc(arena, length / 4 * 3 + 4);
     const char *end = NULL;
 
-    if (length % 4 != 0 || sodium_base642bin(bytes, length / 4 * 3 + 4, text, length, NULL, ret_size, &end,
-                                             sodium_base64_VARIANT_ORIGINAL) != 0)
+    if (length % 4 != 0 || !in_alphabet(text, length) ||
+        sodium_base642bin(bytes, length / 4 * 3 + 4, text, length, NULL, ret_size, &end,
+                          sodium_base64_VARIANT_ORIGINAL) != 0)
         return NULL;
     return end == text + length ? bytes : NULL;
 }

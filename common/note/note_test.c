@@ -145,6 +145,17 @@ static void malformed_keys_are_refused_with_the_part_that_is_wrong(void **state)
     }
 }
 
+static void bytes_beyond_ascii_are_no_base64(void **state)
+{
+    (void)state;
+    size_t size;
+
+    assert_non_null(note_base64_parse(arena, "AAA/", 4, &size));
+    for (int c = 0x80; c < 0x100; c++)
+        assert_null(note_base64_parse(arena, (const char[]){'A', 'A', 'A', (char)c}, 4, &size));
+    assert_null(note_base64_parse(arena, "AAA\0", 4, &size));
+}
+
 static void malformed_notes_are_refused_with_their_line(void **state)
 {
     (void)state;
@@ -243,6 +254,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_secret_key_that_others_may_read_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(malformed_keys_are_refused_with_the_part_that_is_wrong, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(bytes_beyond_ascii_are_no_base64, set_up, tear_down),
         cmocka_unit_test_setup_teardown(malformed_notes_are_refused_with_their_line, set_up, tear_down),
         cmocka_unit_test_setup_teardown(seventeen_signatures_are_too_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown(malformed_checkpoints_are_refused, set_up, tear_down),

@@ -14,13 +14,6 @@ class LogStack(stack.Stack):
     def everyone(self):
         return ["broker", "witness", "eventlog"]
 
-    def wait_ready(self):
-        stack_services, stack.SERVICES = stack.SERVICES, []
-        try:
-            super().wait_ready()
-        finally:
-            stack.SERVICES = stack_services
-
 
 class LogHouse:
     def __init__(self, folder, build):
