@@ -131,7 +131,8 @@ static status_t make_room(struct eventlog *log, struct message *message)
 }
 
 // A database that was away may come back as an older copy of itself: we know how far it was.
-static status_t check_not_behind(const struct eventlog *log, struct message *message, const struct tree *known)
+static status_t check_not_behind(const struct eventlog *log, struct message *message,
+                                 const struct tree *known)
 {
     uint8_t root[TREE_HASH];
 
@@ -348,7 +349,8 @@ struct completed {
     struct arg roots[2 * APPEND_WISHES * LIMIT_APPEND_EVENTS / TILE + TREE_TILES];
 };
 
-static struct completed *add_to_tree(struct message *message, struct tree *tree, struct candidate **added, int count)
+static struct completed *add_to_tree(struct message *message, struct tree *tree, struct candidate **added,
+                                     int count)
 {
     struct completed *completed = arena_alloc(message->arena, sizeof *completed);
     uint8_t roots[TREE_TILES][TREE_HASH];
@@ -367,8 +369,8 @@ static struct completed *add_to_tree(struct message *message, struct tree *tree,
 }
 
 static status_t write_added(const struct eventlog *log, struct message *message, struct candidate **added,
-                            int count, const struct tree *tree, const struct completed *tiles, const char *note,
-                            int64_t now_us)
+                            int count, const struct tree *tree, const struct completed *tiles,
+                            const char *note, int64_t now_us)
 {
     size_t room = (size_t)count;
     const char **streams = arena_alloc(message->arena, room * sizeof *streams);
@@ -387,14 +389,24 @@ static status_t write_added(const struct eventlog *log, struct message *message,
         leaves[i] = BYTES(added[i]->leaf, TREE_HASH);
     }
     tree_root(tree, root);
-    status_t status = RUN(message, append, &rows, INT((int64_t)tree->size), BYTES(root, TREE_HASH),
-                          BYTES(tree->hashes, (size_t)tree->count * TREE_HASH), INT(log->epoch),
-                          INT((int64_t)log->tree.size), INT(now_us), db_text_array(message, streams, count),
-                          db_int_array(message, versions, count), db_text_array(message, types, count),
-                          db_bytes_array(message, bytes, count), db_bytes_array(message, leaves, count),
-                          db_int_array(message, tiles->levels, tiles->count),
-                          db_int_array(message, tiles->indices, tiles->count),
-                          db_bytes_array(message, tiles->roots, tiles->count), TEXT(note));
+    const struct arg args[] = {INT((int64_t)tree->size),
+                               BYTES(root, TREE_HASH),
+                               BYTES(tree->hashes, (size_t)tree->count * TREE_HASH),
+                               INT(log->epoch),
+                               INT((int64_t)log->tree.size),
+                               INT(now_us),
+                               db_text_array(message, streams, count),
+                               db_int_array(message, versions, count),
+                               db_text_array(message, types, count),
+                               db_bytes_array(message, bytes, count),
+                               db_bytes_array(message, leaves, count),
+                               db_int_array(message, tiles->levels, tiles->count),
+                               db_int_array(message, tiles->indices, tiles->count),
+                               db_bytes_array(message, tiles->roots, tiles->count),
+                               TEXT(note)};
+    bool more = tiles->count > 0 || note != NULL;
+    status_t status = more ? db_run(message, &sql_append_signed, args, 15, &rows)
+                           : db_run(message, &sql_append, args, 11, &rows);
     if (status == OK && rows.affected != 1)
         status = fail(message, REFUSED, "another writer has taken the log over from epoch %lld",
                       (long long)log->epoch);

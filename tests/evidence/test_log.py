@@ -222,7 +222,8 @@ def test_tiles_proofs_and_cosignatures_verify_with_the_public_keys_alone(house):
 ROLES = ["tildel_" + name for name in stack.SCHEMAS] + ["tildel_auditor"]
 STATEMENTS = ["UPDATE {} SET {column} = {column}", "DELETE FROM {}", "TRUNCATE {}", "DROP TABLE {} CASCADE",
               "ALTER TABLE {} DISABLE TRIGGER ALL", "ALTER TABLE {} ADD COLUMN more int",
-              "CREATE RULE gone AS ON INSERT TO {} DO INSTEAD NOTHING", "GRANT ALL ON {} TO PUBLIC"]
+              "CREATE RULE gone AS ON INSERT TO {} DO INSTEAD NOTHING",
+              "CREATE TRIGGER more AFTER INSERT ON {} EXECUTE FUNCTION eventlog.refuse_change()"]
 
 
 def test_no_role_of_a_service_can_change_or_delete_anything_in_the_log(house):
