@@ -81,3 +81,14 @@ bool checkpoint_open(arena_t *arena, const void *bytes, size_t size, const struc
         *ret_note = note;
     return true;
 }
+
+bool checkpoint_open_any(arena_t *arena, const void *bytes, size_t size, const struct note_key logs[],
+                         size_t count, struct checkpoint *ret, const char **ret_why)
+{
+    const char *why;
+
+    for (size_t i = 0; i < count; i++)
+        if (checkpoint_open(arena, bytes, size, &logs[i], ret, NULL, i == 0 ? ret_why : &why))
+            return true;
+    return false;
+}

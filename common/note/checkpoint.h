@@ -24,5 +24,8 @@ char *checkpoint_sign(arena_t *arena, const struct note_signer *signer, uint64_t
 bool checkpoint_parse(arena_t *arena, const char *text, struct checkpoint *ret, const char **ret_why);
 
 // A note as it came: parsed, its origin the key's name, signed by the key. ret_note may be NULL.
+// checkpoint_open_any: by any of these keys; when by none, the sentence is about the first.
 bool checkpoint_open(arena_t *arena, const void *bytes, size_t size, const struct note_key *log,
                      struct checkpoint *ret, struct note *ret_note, const char **ret_why);
+bool checkpoint_open_any(arena_t *arena, const void *bytes, size_t size, const struct note_key logs[],
+                         size_t count, struct checkpoint *ret, const char **ret_why);

@@ -184,10 +184,10 @@ void note_signer_wipe(struct note_signer *signer)
     sodium_memzero(signer, sizeof *signer);
 }
 
-// The first line of a file; NULL with a sentence.
-static char *first_line(arena_t *arena, const char *path, bool secret, const char **ret_why)
+// The text of a file of keys; NULL with a sentence.
+static char *key_file(arena_t *arena, const char *path, bool secret, const char **ret_why)
 {
-    char text[1024];
+    char text[4096];
     struct stat about;
     int file = open(path, O_RDONLY | O_CLOEXEC);
 
@@ -205,10 +205,19 @@ static char *first_line(arena_t *arena, const char *path, bool secret, const cha
         return NULL;
     }
     text[size > 0 ? size : 0] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    char *line = arena_text(arena, text);
+    char *kept = arena_text(arena, text);
     sodium_memzero(text, sizeof text);
-    return line;
+    return kept;
+}
+
+// Its first line.
+static char *first_line(arena_t *arena, const char *path, bool secret, const char **ret_why)
+{
+    char *text = key_file(arena, path, secret, ret_why);
+
+    if (text != NULL)
+        text[strcspn(text, "\n")] = '\0';
+    return text;
 }
 
 bool note_key_load(arena_t *arena, const char *path, struct note_key *ret, const char **ret_why)
@@ -220,6 +229,25 @@ bool note_key_load(arena_t *arena, const char *path, struct note_key *ret, const
     if (note_key_parse(arena, line, ret, &why))
         return true;
     return wrong(ret_why, arena_printf(arena, "%s is no public key of a log or witness: %s", path, why));
+}
+
+size_t note_keys_load(arena_t *arena, const char *path, struct note_key ret[NOTE_KEYS], const char **ret_why)
+{
+    char *text = key_file(arena, path, false, ret_why), *rest = text;
+    const char *why = "there is no line";
+    size_t count = 0;
+
+    if (text == NULL)
+        return 0;
+    for (char *line; (line = strtok_r(rest, "\n", &rest)) != NULL; count++)
+        if (count == NOTE_KEYS || !note_key_parse(arena, line, &ret[count], &why)) {
+            *ret_why = arena_printf(arena, "%s, line %zu, is no public key of a log or witness: %s", path,
+                                    count + 1, count == NOTE_KEYS ? "there are too many" : why);
+            return 0;
+        }
+    if (count == 0)
+        *ret_why = arena_printf(arena, "%s is no public key of a log or witness: %s", path, why);
+    return count;
 }
 
 bool note_signer_load(arena_t *arena, const char *path, struct note_signer *ret, const char **ret_why)

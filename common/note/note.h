@@ -14,6 +14,7 @@
 #define NOTE_BYTES      (64 * 1024)  // the largest note that is read
 #define NOTE_NAME       128          // the longest name and its NUL
 #define NOTE_SIGNATURES 16           // the most signatures on a note
+#define NOTE_KEYS       8            // the most keys in a file
 #define NOTE_KEY        32           // bytes of a public key, and of the seed of a secret one
 
 enum note_type {
@@ -71,6 +72,9 @@ void note_signer_wipe(struct note_signer *signer);
 
 // The first line of a file. A signer's file must be readable by its owner alone. False with a sentence.
 bool note_key_load(arena_t *arena, const char *path, struct note_key *ret, const char **ret_why);
+// Every line of a file: the key of today, and below it those that it replaced, at most NOTE_KEYS. How many, at least 1; 0 with
+// a sentence that names the line.
+size_t note_keys_load(arena_t *arena, const char *path, struct note_key ret[NOTE_KEYS], const char **ret_why);
 bool note_signer_load(arena_t *arena, const char *path, struct note_signer *ret, const char **ret_why);
 
 // ------------------------------------------------------------------------------------------------ signatures

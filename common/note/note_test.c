@@ -122,6 +122,32 @@ static void a_secret_key_that_others_may_read_is_refused(void **state)
     assert_false(note_signer_load(arena, path, &again, &why));
 }
 
+static void a_file_of_keys_holds_the_earlier_ones_and_any_of_them_may_have_signed(void **state)
+{
+    (void)state;
+    struct note_signer newer = a_signer(NOTE_PLAIN, 3), older = a_signer(NOTE_PLAIN, 4),
+                       stranger = a_signer(NOTE_PLAIN, 5);
+    struct note_key keys[NOTE_KEYS];
+    struct checkpoint checkpoint;
+    uint8_t root[CHECKPOINT_ROOT] = {1};
+    char path[] = "/tmp/note_test_XXXXXX";
+    int file = mkstemp(path);
+
+    dprintf(file, "%s\n%s\n", note_key_text(arena, &newer.key), note_key_text(arena, &older.key));  // given
+    assert_int_equal(2, note_keys_load(arena, path, keys, &why));                                   // when
+    char *note = checkpoint_sign(arena, &older, 7, root);
+    assert_true(checkpoint_open_any(arena, note, strlen(note), keys, 2, &checkpoint, &why));  // then
+    assert_false(checkpoint_open_any(arena, note, strlen(note), keys, 1, &checkpoint, &why));
+    note = checkpoint_sign(arena, &stranger, 7, root);
+    assert_false(checkpoint_open_any(arena, note, strlen(note), keys, 2, &checkpoint, &why));
+
+    dprintf(file, "no key\n");
+    close(file);
+    assert_int_equal(0, note_keys_load(arena, path, keys, &why));
+    assert_non_null(strstr(why, "line 3"));
+    unlink(path);
+}
+
 static void malformed_keys_are_refused_with_the_part_that_is_wrong(void **state)
 {
     (void)state;
@@ -252,6 +278,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_cosignature_carries_its_instant, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_secret_key_comes_back_from_its_text, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_secret_key_that_others_may_read_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_of_keys_holds_the_earlier_ones_and_any_of_them_may_have_signed,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(malformed_keys_are_refused_with_the_part_that_is_wrong, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(bytes_beyond_ascii_are_no_base64, set_up, tear_down),

@@ -409,11 +409,12 @@ static void print_facts(struct console *console, const char *path, const struct 
 static void print_facts_json(const struct package_facts *facts)
 {
     json_t *output = json_pack(
-        "{s:b, s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:I}", "verified", 1, "log_id",
+        "{s:b, s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:I}", "verified", 1, "log_id",
         facts->log_id, "rehearsal", (int)facts->rehearsal, "call", facts->call_id, "case", facts->case_id,
         "first", (json_int_t)facts->first, "last", (json_int_t)facts->last, "size", (json_int_t)facts->size,
         "selected", (json_int_t)facts->selected, "documents", (json_int_t)facts->documents, "root",
-        facts->root, "signed", (int)facts->is_signed, "members", (json_int_t)facts->members);
+        facts->root, "signed", (int)facts->is_signed, "signature_checked", (int)facts->is_checked, "members",
+        (json_int_t)facts->members);
     json_dumpf(output, stdout, JSON_INDENT(1));
     putchar('\n');
     json_decref(output);
@@ -462,9 +463,12 @@ int run_verify_package(struct console *console)
     if (console->json)
         print_facts_json(&facts);
     else
-        printf("verified: %llu positions, %llu of them here, %llu documents, root %s\n",
+        printf("verified: %llu positions, %llu of them here, %llu documents, root %s; %s\n",
                (unsigned long long)facts.size, (unsigned long long)facts.selected,
-               (unsigned long long)facts.documents, facts.root);
+               (unsigned long long)facts.documents, facts.root,
+               facts.is_checked  ? "signed by the log"
+               : facts.is_signed ? "its checkpoint's signature unchecked: give --key log.pub"
+                                 : "no checkpoint");
     return EXIT_DONE;
 }
 

@@ -12,8 +12,8 @@
 
 struct checkpoints {
     struct console *console;
-    struct note_key key;
-    bool has_key;
+    struct note_key keys[NOTE_KEYS];
+    size_t n_keys;  // 0: signatures are not checked
     uint64_t head;
     uint64_t asked;  // the next one covers this position
     uint64_t count;
@@ -24,19 +24,19 @@ struct checkpoints {
 // Without --key and LOG_PUB there may be no key, as where the console runs on its own.
 static bool key_is_there(struct console *console)
 {
-    const char *folder = env_or("BUS_KEYS", NULL);
+    const char *path = log_public_path(console);
 
     return option_text(console, "key") != NULL || env_or("LOG_PUB", NULL) != NULL ||
-           (folder != NULL && access(arena_printf(console->ground, "%s/log.pub", folder), R_OK) == 0);
+           (path != NULL && access(path, F_OK) == 0);
 }
 
-checkpoints_t *checkpoints_new(struct console *console, uint64_t head)
+int checkpoints_new(struct console *console, uint64_t head, checkpoints_t **ret)
 {
     checkpoints_t *at = arena_alloc(console->ground, sizeof *at);
 
     *at = (checkpoints_t){.console = console, .head = head, .asked = 1};
-    at->has_key = key_is_there(console) && log_public_key(console, &at->key) == EXIT_DONE;
-    return at;
+    *ret = at;
+    return key_is_there(console) ? log_public_keys(console, at->keys, &at->n_keys) : EXIT_DONE;
 }
 
 static int damaged(const checkpoints_t *at, const char *why)
@@ -51,10 +51,11 @@ static int open_next(checkpoints_t *at, const Eventlog__V1__Checkpoint *told)
     struct checkpoint checkpoint;
     struct note note;
     const char *why;
-    bool well = at->has_key ? checkpoint_open(arena, told->note, strlen(told->note), &at->key, &checkpoint,
-                                              &note, &why)
-                            : note_parse(arena, told->note, strlen(told->note), &note, &why) &&
-                                  checkpoint_parse(arena, note.text, &checkpoint, &why);
+    size_t length = strlen(told->note);
+    bool well = at->n_keys > 0
+                    ? checkpoint_open_any(arena, told->note, length, at->keys, at->n_keys, &checkpoint, &why)
+                    : note_parse(arena, told->note, length, &note, &why) &&
+                          checkpoint_parse(arena, note.text, &checkpoint, &why);
 
     if (!well)
         return damaged(at, why);
@@ -103,5 +104,5 @@ uint64_t checkpoints_count(const checkpoints_t *at)
 
 bool checkpoints_signed(const checkpoints_t *at)
 {
-    return at->has_key;
+    return at->n_keys > 0;
 }

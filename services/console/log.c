@@ -135,10 +135,12 @@ const struct command commands_log[] = {
     {"verify", "[FILE]", 0, 1, "recompute the whole log, or check an auditor's package",
      "Reads every event, recomputes each leaf hash and the tree root of RFC 9162, and checks positions, the "
      "versions of every stream, that each event's id is its own, that source, stream and type agree, and "
-     "that each event's data is a message of the contract, and that every checkpoint the log has signed is the "
+     "that each event's data is a message of the contract, and that every checkpoint the log has signed is "
+     "the "
      "tree as it then was. Exit code 4 names the first position that is wrong.\n"
      "With FILE, a package of audit export: every sum, every event that is there, the tree, the documents' "
-     "hashes, and that documents and timeline are what comes of the events. Needs no stack.",
+     "hashes, and that documents and timeline are what comes of the events; with --key or LOG_PUB, that the "
+     "log signed it. Needs no stack.",
      verify_options, run_verify},
     {NULL},
 };

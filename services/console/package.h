@@ -31,6 +31,7 @@ void package_destroy(package_t **package_p);
 struct package_facts {
     const char *log_id, *root, *call_id, *case_id;
     bool rehearsal, is_signed;
+    bool is_checked;  // the checkpoint's signature, by a key that was given
     uint64_t size, selected, first, last, documents;
     int64_t made_at_us;
     uint64_t members, bytes;

@@ -235,19 +235,25 @@ static int read_file(struct console *console, const char *path, char **ret, size
     return well ? EXIT_DONE : fault(EXIT_REFUSED, "%s cannot be read: %s", path, strerror(errno));
 }
 
-int log_public_key(struct console *console, struct note_key *ret)
+const char *log_public_path(struct console *console)
 {
-    const char *path = option_text(console, "key"), *folder = env_or("BUS_KEYS", NULL), *why;
+    const char *path = option_text(console, "key"), *folder = env_or("BUS_KEYS", NULL);
 
     if (path == NULL)
         path = env_or("LOG_PUB", NULL);
     if (path == NULL && folder != NULL)
         path = arena_printf(console->ground, "%s/log.pub", folder);
+    return path;
+}
+
+int log_public_keys(struct console *console, struct note_key ret[NOTE_KEYS], size_t *ret_count)
+{
+    const char *path = log_public_path(console), *why;
+
     if (path == NULL)
         return fault(EXIT_USAGE, "whose log? give its public key with --key FILE (log.pub)");
-    if (!note_key_load(console->arena, path, ret, &why))
-        return fault(EXIT_REFUSED, "%s", why);
-    return EXIT_DONE;
+    *ret_count = note_keys_load(console->arena, path, ret, &why);
+    return *ret_count > 0 ? EXIT_DONE : fault(EXIT_REFUSED, "%s", why);
 }
 
 static void print_facts(struct console *console, const struct receipt_facts *facts)
@@ -273,20 +279,33 @@ static void print_facts(struct console *console, const struct receipt_facts *fac
     puts("");
 }
 
+// The key that the receipt names, if it is one of these; else the first, which is then said not to be the receipt's.
+static const struct note_key *key_named(arena_t *arena, const char *bytes, size_t size,
+                                        const struct note_key keys[], size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        const char *text = note_key_text(arena, &keys[i]);
+        if (memmem(bytes, size, text, strlen(text)) != NULL)
+            return &keys[i];
+    }
+    return &keys[0];
+}
+
 static int run_verify_receipt(struct console *console)
 {
     struct receipt_facts facts;
-    struct note_key key;
+    struct note_key keys[NOTE_KEYS];
     const char *path = console->arguments[0], *why;
-    size_t size = 0;
+    size_t size = 0, count;
     char *bytes = NULL;
 
-    int code = log_public_key(console, &key);
+    int code = log_public_keys(console, keys, &count);
     if (code == EXIT_DONE)
         code = read_file(console, path, &bytes, &size);
     if (code != EXIT_DONE)
         return code;
-    if (!receipt_verify(&console->message, bytes, size, &key, &facts, &why))
+    const struct note_key *key = key_named(console->arena, bytes, size, keys, count);
+    if (!receipt_verify(&console->message, bytes, size, key, &facts, &why))
         return fault(EXIT_DIFFERENT, "%s: %s", path, why);
     print_facts(console, &facts);
     return EXIT_DONE;

@@ -13,5 +13,8 @@ int receipt_fetch(struct console *console, const char *application_id, const cha
 // Write it where nothing stands yet; "-" or NULL is standard output. EXIT_DONE, or told.
 int receipt_store(const char *path, const char *text);
 
-// The public key of the log: of --key FILE, else of LOG_PUB, else log.pub among BUS_KEYS. EXIT_DONE, or told.
-int log_public_key(struct console *console, struct note_key *ret);
+// Where the log's public key is said to be: --key FILE, else LOG_PUB, else log.pub among BUS_KEYS; NULL when nobody says it.
+const char *log_public_path(struct console *console);
+
+// Every key in that file: the log's, and those it had before; at least one. EXIT_DONE, or told.
+int log_public_keys(struct console *console, struct note_key ret[NOTE_KEYS], size_t *ret_count);

@@ -257,8 +257,10 @@ static int verify_to(struct console *console, verification_t *at, const Eventlog
     uint8_t root[TREE_HASH];
     const char *why;
 
-    checkpoints_t *checkpoints = checkpoints_new(console, head->position);
-    int code = check_pages(console, at, checkpoints, head->position);
+    checkpoints_t *checkpoints;
+    int code = checkpoints_new(console, head->position, &checkpoints);
+    if (code == EXIT_DONE)
+        code = check_pages(console, at, checkpoints, head->position);
     if (code != EXIT_DONE)
         return code;
     if (!verification_end(at, root, &why))
