@@ -12,13 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const struct plan {
+struct plan {
     const char *file;     // DIR/FILE.key and DIR/FILE.pub
     const char *setting;  // where its name comes from
+    const char *name;     // NULL: it is not set
     enum note_type type;
-} plans[] = {
-    {"log", "LOG_ORIGIN", NOTE_PLAIN},
-    {"witness", "WITNESS_NAME", NOTE_COSIGNATURE},
 };
 
 static const char *path_of(arena_t *arena, const char *folder, const struct plan *plan, const char *kind)
@@ -45,7 +43,7 @@ static void make_signer(arena_t *arena, const struct plan *plan, struct note_sig
         bus_end("libsodium cannot be used");
     randombytes_buf(seed, sizeof seed);
     randombytes_buf(random, sizeof random);
-    const char *name = env_or(plan->setting, NULL);
+    const char *name = plan->name;
     if (name == NULL)
         name = arena_printf(arena, "tildel/%s-%02x%02x%02x%02x", plan->file, random[0], random[1], random[2],
                             random[3]);
@@ -77,6 +75,10 @@ static void key_make(arena_t *arena, const char *folder, const struct plan *plan
 
 void note_keys_make(const char *folder)
 {
+    const struct plan plans[] = {
+        {"log", "LOG_ORIGIN", env_or("LOG_ORIGIN", NULL), NOTE_PLAIN},
+        {"witness", "WITNESS_NAME", env_or("WITNESS_NAME", NULL), NOTE_COSIGNATURE},
+    };
     arena_t *arena = arena_new(1024 * 1024);
 
     for (size_t i = 0; i < sizeof plans / sizeof plans[0]; i++)

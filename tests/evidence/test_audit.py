@@ -271,7 +271,7 @@ def signed(found, key, root=None):
     line = base64.b64encode(bytes.fromhex("01020304") + key.sign(text.encode())).decode()
     note = f"{text}\n\u2014 tildel.test/log {line}\n"
     texts = {name: data for name, data in found.items() if name in ("FORMAT.md", "verify.py")}
-    return {**texts, "log/checkpoint": note.encode(), "log/key": b"tildel.test/log+01020304+x\n", **found}
+    return {**texts, **found, "log/checkpoint": note.encode(), "log/key": b"tildel.test/log+01020304+x\n"}
 
 
 def key_text(key):
