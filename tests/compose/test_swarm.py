@@ -117,7 +117,7 @@ def test_while_postgresql_is_away_every_task_lives_and_none_is_ready(stack):
 def test_intake_is_scaled_and_everything_updated_under_load_and_nothing_is_lost(stack):
     """The first time with an intake that does not come up: it goes back by itself, and serves on; then mended."""
     tag = f"{stack.tag}-rolled"
-    for service in ["broker", "eventlog", *containers.SERVICES, "connector", "console"]:
+    for service in ["broker", "witness", "eventlog", *containers.SERVICES, "connector", "console"]:
         containers.docker("tag", f"tildel/{service}:{stack.tag}", f"tildel/{service}:{tag}")
     containers.docker("tag", f"tildel/console:{stack.tag}", f"tildel/intake:{tag}")
     with stack.load(rate=5) as running:
