@@ -6,7 +6,7 @@ import socket
 
 import containers
 
-SMALL = ["broker", "eventlog", *containers.SERVICES]
+SMALL = ["broker", "witness", "eventlog", *containers.SERVICES]
 MOST_ABOVE_BASE = 40 * 1000 * 1000
 
 
@@ -33,9 +33,9 @@ def secrets_of(house):
     found = []
     for path in (house.folder / ".secrets").iterdir():
         text = path.read_text()
-        found += re.findall(r'secret-key = "(.{40})"', text)
+        found += re.findall(r'secret-key = "(.{40})"', text) + re.findall(r"PRIVATE\+KEY\+[^+]+\+[0-9a-f]+\+(\S+)", text)
         found += [line.split()[-1] for line in text.splitlines()] if path.name == "passwords" else []
-    assert len(found) >= 9 + 12
+    assert len(found) >= 9 + 13 + 2
     return found
 
 
@@ -118,4 +118,5 @@ def test_each_container_holds_its_own_key_and_password_and_no_other(house):
         right = {"passwords"} if service == "postgres" else {"registry.zpl", f"{own}.secret.zpl"}
         if service in ["eventlog", *containers.SERVICES]:
             right.add(f"{own}.url")
+        right |= {"eventlog": {"log.key", "log.pub"}, "witness": {"witness.key", "log.pub"}}.get(service, set())
         assert held == right, service

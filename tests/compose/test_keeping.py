@@ -100,7 +100,7 @@ def next_version(house, name, step):
     containers.docker("run", "--rm", "--network", "none", "-e", f"STEP_SQL={step}", "-v", f"{folder}:/next", stage, "sh", "-c",
                       STEP, timeout=600)
     containers.docker("rmi", "--no-prune", stage)
-    for service in ["broker", "eventlog", *containers.SERVICES, "connector", "console"]:
+    for service in ["broker", "witness", "eventlog", *containers.SERVICES, "connector", "console"]:
         layer = "COPY --chmod=0755 tildel-intake /usr/local/bin/" if service in ("intake", "console") else ""
         layer = layer.replace("--chmod=0755 ", "")
         pathlib.Path(folder, "Dockerfile").write_text(

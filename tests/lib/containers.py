@@ -24,7 +24,7 @@ MARK = "tildel-test-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
 SWARM = FOLDER / "swarm"  # there when the swarm of this machine is ours
 SUITES = {"debian:bookworm-slim": "bookworm", "debian:trixie-slim": "trixie"}
 SERVICES = ["intake", "approval", "evaluation", "allocation", "payment", "reporting"]
-EVERYONE = ["postgres", "broker", "eventlog", *SERVICES, "connector"]
+EVERYONE = ["postgres", "broker", "witness", "eventlog", *SERVICES, "connector"]
 DAEMON_S = 60
 READY_S = 60
 
