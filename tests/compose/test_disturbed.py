@@ -111,7 +111,8 @@ def test_each_process_that_dies_by_itself_is_brought_back_by_docker(house):
 OTHERS = ["evaluation", "allocation", "payment", "reporting", "connector"]
 ROUNDS = [  # (cut from its networks, paused), ten seconds each
     (["postgres"], []), ([], ["postgres"]), (["broker"], []), ([], ["broker"]),
-    (["eventlog"], OTHERS), (OTHERS, ["eventlog"]), (["intake"], ["approval"]), (["approval"], ["intake"]),
+    (["eventlog"], OTHERS), (OTHERS, ["eventlog"]), (["intake", "witness"], ["approval"]),
+    (["approval"], ["intake", "witness"]),
 ]
 AWAY_S = 10
 
