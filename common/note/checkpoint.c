@@ -82,13 +82,13 @@ bool checkpoint_open(arena_t *arena, const void *bytes, size_t size, const struc
     return true;
 }
 
-bool checkpoint_open_any(arena_t *arena, const void *bytes, size_t size, const struct note_key logs[],
-                         size_t count, struct checkpoint *ret, const char **ret_why)
+bool checkpoint_open_any(arena_t *arena, const void *bytes, size_t size, const struct note_ring *log,
+                         struct checkpoint *ret, struct note *ret_note, const char **ret_why)
 {
     const char *why;
 
-    for (size_t i = 0; i < count; i++)
-        if (checkpoint_open(arena, bytes, size, &logs[i], ret, NULL, i == 0 ? ret_why : &why))
+    for (size_t i = 0; i < log->count; i++)
+        if (checkpoint_open(arena, bytes, size, &log->keys[i], ret, ret_note, i == 0 ? ret_why : &why))
             return true;
     return false;
 }

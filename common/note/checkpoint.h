@@ -27,5 +27,5 @@ bool checkpoint_parse(arena_t *arena, const char *text, struct checkpoint *ret, 
 // checkpoint_open_any: by any of these keys; when by none, the sentence is about the first.
 bool checkpoint_open(arena_t *arena, const void *bytes, size_t size, const struct note_key *log,
                      struct checkpoint *ret, struct note *ret_note, const char **ret_why);
-bool checkpoint_open_any(arena_t *arena, const void *bytes, size_t size, const struct note_key logs[],
-                         size_t count, struct checkpoint *ret, const char **ret_why);
+bool checkpoint_open_any(arena_t *arena, const void *bytes, size_t size, const struct note_ring *log,
+                         struct checkpoint *ret, struct note *ret_note, const char **ret_why);

@@ -211,48 +211,38 @@ static char *key_file(arena_t *arena, const char *path, bool secret, const char 
 }
 
 // Its first line.
-static char *first_line(arena_t *arena, const char *path, bool secret, const char **ret_why)
+static char *first_line(arena_t *arena, const char *path, const char **ret_why)
 {
-    char *text = key_file(arena, path, secret, ret_why);
+    char *text = key_file(arena, path, true, ret_why);
 
     if (text != NULL)
         text[strcspn(text, "\n")] = '\0';
     return text;
 }
 
-bool note_key_load(arena_t *arena, const char *path, struct note_key *ret, const char **ret_why)
-{
-    const char *line = first_line(arena, path, false, ret_why), *why;
-
-    if (line == NULL)
-        return false;
-    if (note_key_parse(arena, line, ret, &why))
-        return true;
-    return wrong(ret_why, arena_printf(arena, "%s is no public key of a log or witness: %s", path, why));
-}
-
-size_t note_keys_load(arena_t *arena, const char *path, struct note_key ret[NOTE_KEYS], const char **ret_why)
+bool note_ring_load(arena_t *arena, const char *path, struct note_ring *ret, const char **ret_why)
 {
     char *text = key_file(arena, path, false, ret_why), *rest = text;
     const char *why = "there is no line";
-    size_t count = 0;
 
+    ret->count = 0;
     if (text == NULL)
-        return 0;
-    for (char *line; (line = strtok_r(rest, "\n", &rest)) != NULL; count++)
-        if (count == NOTE_KEYS || !note_key_parse(arena, line, &ret[count], &why)) {
-            *ret_why = arena_printf(arena, "%s, line %zu, is no public key of a log or witness: %s", path,
-                                    count + 1, count == NOTE_KEYS ? "there are too many" : why);
-            return 0;
-        }
-    if (count == 0)
-        *ret_why = arena_printf(arena, "%s is no public key of a log or witness: %s", path, why);
-    return count;
+        return false;
+    for (char *line; (line = strtok_r(rest, "\n", &rest)) != NULL; ret->count++) {
+        if (ret->count == NOTE_KEYS)
+            why = "there are too many";
+        else if (note_key_parse(arena, line, &ret->keys[ret->count], &why))
+            continue;
+        return wrong(ret_why, arena_printf(arena, "%s, line %zu, is no public key of a log or witness: %s", path,
+                                           ret->count + 1, why));
+    }
+    return ret->count > 0 ||
+           wrong(ret_why, arena_printf(arena, "%s is no public key of a log or witness: %s", path, why));
 }
 
 bool note_signer_load(arena_t *arena, const char *path, struct note_signer *ret, const char **ret_why)
 {
-    char *line = first_line(arena, path, true, ret_why);
+    char *line = first_line(arena, path, ret_why);
     const char *why;
 
     if (line == NULL)

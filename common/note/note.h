@@ -30,6 +30,12 @@ struct note_key {
     uint8_t bytes[NOTE_KEY];
 };
 
+// The keys that one name has had: the one of today, then those that it replaced.
+struct note_ring {
+    struct note_key keys[NOTE_KEYS];
+    size_t count;
+};
+
 // A key that signs. Wipe with note_signer_wipe.
 struct note_signer {
     struct note_key key;
@@ -70,11 +76,9 @@ char *note_signer_text(arena_t *arena, const struct note_signer *signer);
 bool note_signer_parse(arena_t *arena, const char *text, struct note_signer *ret, const char **ret_why);
 void note_signer_wipe(struct note_signer *signer);
 
-// The first line of a file. A signer's file must be readable by its owner alone. False with a sentence.
-bool note_key_load(arena_t *arena, const char *path, struct note_key *ret, const char **ret_why);
-// Every line of a file: the key of today, and below it those that it replaced, at most NOTE_KEYS. How many, at least 1; 0 with
-// a sentence that names the line.
-size_t note_keys_load(arena_t *arena, const char *path, struct note_key ret[NOTE_KEYS], const char **ret_why);
+// Every line of a file, 1 to NOTE_KEYS. False with a sentence that names the line.
+bool note_ring_load(arena_t *arena, const char *path, struct note_ring *ret, const char **ret_why);
+// The first line of a file, which must be readable by its owner alone. False with a sentence.
 bool note_signer_load(arena_t *arena, const char *path, struct note_signer *ret, const char **ret_why);
 
 // ------------------------------------------------------------------------------------------------ signatures

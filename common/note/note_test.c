@@ -127,23 +127,26 @@ static void a_file_of_keys_holds_the_earlier_ones_and_any_of_them_may_have_signe
     (void)state;
     struct note_signer newer = a_signer(NOTE_PLAIN, 3), older = a_signer(NOTE_PLAIN, 4),
                        stranger = a_signer(NOTE_PLAIN, 5);
-    struct note_key keys[NOTE_KEYS];
+    struct note_ring ring;
     struct checkpoint checkpoint;
     uint8_t root[CHECKPOINT_ROOT] = {1};
     char path[] = "/tmp/note_test_XXXXXX";
     int file = mkstemp(path);
 
     dprintf(file, "%s\n%s\n", note_key_text(arena, &newer.key), note_key_text(arena, &older.key));  // given
-    assert_int_equal(2, note_keys_load(arena, path, keys, &why));                                   // when
+    assert_true(note_ring_load(arena, path, &ring, &why));                                          // when
+    assert_int_equal(2, ring.count);
     char *note = checkpoint_sign(arena, &older, 7, root);
-    assert_true(checkpoint_open_any(arena, note, strlen(note), keys, 2, &checkpoint, &why));  // then
-    assert_false(checkpoint_open_any(arena, note, strlen(note), keys, 1, &checkpoint, &why));
+    assert_true(checkpoint_open_any(arena, note, strlen(note), &ring, &checkpoint, NULL, &why));  // then
+    ring.count = 1;
+    assert_false(checkpoint_open_any(arena, note, strlen(note), &ring, &checkpoint, NULL, &why));
+    ring.count = 2;
     note = checkpoint_sign(arena, &stranger, 7, root);
-    assert_false(checkpoint_open_any(arena, note, strlen(note), keys, 2, &checkpoint, &why));
+    assert_false(checkpoint_open_any(arena, note, strlen(note), &ring, &checkpoint, NULL, &why));
 
     dprintf(file, "no key\n");
     close(file);
-    assert_int_equal(0, note_keys_load(arena, path, keys, &why));
+    assert_false(note_ring_load(arena, path, &ring, &why));
     assert_non_null(strstr(why, "line 3"));
     unlink(path);
 }

@@ -2,6 +2,7 @@
 #include "console.h"
 #include "derive.h"
 #include "package.h"
+#include "receipt.h"
 #include "table.h"
 #include "walk.h"
 
@@ -30,9 +31,10 @@ struct export
     uint64_t first, last;                  // positions asked for
     const char *log_id;
     bool rehearsal;
+    bool witnessed;           // the checkpoint is cosigned
     uint64_t size;            // of the tree that is exported
-    uint8_t root[TREE_HASH];  // that the log tells for it
-    char *root_base64;        // that its checkpoint tells; NULL: it does not sign
+    char *root_base64;        // that the checkpoint tells for it
+    uint8_t root[TREE_HASH];  // that was computed
     zhashx_t *calls;          // application: its call
     struct tree tree;
     uint64_t selected;
@@ -205,37 +207,18 @@ static int take(void *context, struct console *console, const Eventlog__V1__Entr
 
 // ----------------------------------------------------------------------------------------- what the log promises
 
-// Where the log signs checkpoints, the newest that covers its head is what is exported. The contract is asked for the
-// words, so that a log without them is exported with the root it tells.
-static int take_checkpoint(struct export *at, const char **ret_note, const char **ret_key)
+// What is exported ends where a checkpoint ends that covers the head; cosigned, where there is a witness.
+static int take_checkpoint(struct export *at, struct signed_checkpoint *ret)
 {
-    static const char type[] = "eventlog.v1.GetCheckpoint";
-    struct console *console = at->console;
-    protojson_t *contract = console_contract(console);
-    struct source covers = {
-        .name = "", .text = "", .root = json_pack("{s:I}", "covers", (json_int_t)at->size)};
-    uint8_t *body;
-    size_t size;
-    const char *why;
+    arena_t *ground = at->console->ground;
 
-    *ret_note = NULL;
-    bool known = protojson_knows(contract, type) &&
-                 protojson_encode(contract, console->arena, type, &covers, NULL, &body, &size, &why);
-    json_decref(covers.root);
-    if (!known)
-        return EXIT_DONE;
-    int code = ask_bytes(console, NULL, uuid_new(console->arena, clock_real_us()), type, body, size);
+    int code = checkpoint_fetch(at->console, at->size, ret);
     if (code != EXIT_DONE)
         return code;
-    char *text = protojson_decode(contract, console->arena, console->answer.reply->type, console->answer.body,
-                                  console->answer.body_size, false);
-    json_t *answer = text != NULL ? json_loads(text, 0, NULL) : NULL;
-    if (data_text(answer, "note")[0] != '\0') {
-        at->size = (uint64_t)data_number(answer, "size");
-        *ret_note = arena_text(console->ground, data_text(answer, "note"));
-        *ret_key = arena_text(console->ground, data_text(answer, "key"));
-    }
-    json_decref(answer);
+    at->size = ret->size;
+    ret->note = arena_text(ground, ret->note);
+    ret->log = arena_text(ground, ret->log);
+    ret->witness = arena_text(ground, ret->witness);
     return EXIT_DONE;
 }
 
@@ -252,7 +235,7 @@ static int take_root(struct export *at, const char *note)
     return EXIT_DONE;
 }
 
-static int look_at_log(struct export *at, const char **ret_note, const char **ret_key)
+static int look_at_log(struct export *at, struct signed_checkpoint *ret)
 {
     const Eventlog__V1__Head *head;
 
@@ -264,26 +247,21 @@ static int look_at_log(struct export *at, const char **ret_note, const char **re
     at->size = head->position;
     at->log_id = arena_text(at->console->ground, head->log_id);
     at->rehearsal = head->rehearsal;
-    if (head->root.len == TREE_HASH)
-        memcpy(at->root, head->root.data, TREE_HASH);
-    code = take_checkpoint(at, ret_note, ret_key);
-    return code == EXIT_DONE && *ret_note != NULL ? take_root(at, *ret_note) : code;
+    code = take_checkpoint(at, ret);
+    return code == EXIT_DONE ? take_root(at, ret->note) : code;
 }
 
 // What was read must be what the log promised; otherwise there is no package.
 static int compare_root(struct export *at)
 {
-    uint8_t root[TREE_HASH];
     char encoded[64];
 
-    tree_root(&at->tree, root);
-    EVP_EncodeBlock((unsigned char *)encoded, root, TREE_HASH);
-    bool same = at->root_base64 != NULL ? strcmp(encoded, at->root_base64) == 0
-                                        : memcmp(root, at->root, TREE_HASH) == 0;
-    memcpy(at->root, root, TREE_HASH);
-    return same ? EXIT_DONE
-                : fault(EXIT_DIFFERENT, "position %llu: the log does not have the root that it tells",
-                        (unsigned long long)at->size);
+    tree_root(&at->tree, at->root);
+    EVP_EncodeBlock((unsigned char *)encoded, at->root, TREE_HASH);
+    return strcmp(encoded, at->root_base64) == 0
+               ? EXIT_DONE
+               : fault(EXIT_DIFFERENT, "position %llu: the log does not have the root that it has signed",
+                       (unsigned long long)at->size);
 }
 
 // ---------------------------------------------------------------------------------------------------- the package
@@ -305,17 +283,20 @@ static int write_manifest(struct export *at, int64_t made_at_us)
     return code;
 }
 
-static int write_all(struct export *at, const char *note, const char *key, int64_t made_at_us)
+static int write_all(struct export *at, const struct signed_checkpoint *checkpoint, int64_t made_at_us)
 {
     const char *why;
 
     int code = add(at, "FORMAT.md", package_format, sizeof package_format);
     if (code == EXIT_DONE)
         code = add(at, "verify.py", package_verify_py, sizeof package_verify_py);
-    if (code == EXIT_DONE && note != NULL)
-        code = add(at, "log/checkpoint", note, strlen(note));
-    if (code == EXIT_DONE && note != NULL)
-        code = add(at, "log/key", key, strlen(key));
+    if (code == EXIT_DONE)
+        code = add(at, "log/checkpoint", checkpoint->note, strlen(checkpoint->note));
+    if (code == EXIT_DONE)
+        code = add(at, "log/key", checkpoint->log, strlen(checkpoint->log));
+    if (code == EXIT_DONE && checkpoint->witness[0] != '\0')
+        code = add(at, "log/witness", checkpoint->witness, strlen(checkpoint->witness));
+    at->witnessed = checkpoint->witness[0] != '\0';
     if (code == EXIT_DONE)
         code = log_walk(at->console, 0, at->size, "exporting", take, at);
     if (code == EXIT_DONE)
@@ -335,9 +316,10 @@ static int write_all(struct export *at, const char *note, const char *key, int64
 static int export_all(struct export *at)
 {
     int64_t made_at_us = clock_real_us();
-    const char *note = NULL, *key = "", *why;
+    struct signed_checkpoint checkpoint;
+    const char *why;
 
-    int code = look_at_log(at, &note, &key);
+    int code = look_at_log(at, &checkpoint);
     if (code == EXIT_DONE)
         code = choose(at);
     if (code == EXIT_DONE && at->case_id[0] != '\0')
@@ -349,7 +331,7 @@ static int export_all(struct export *at)
     at->package = package_new(at->console->ground, at->path, made_at_us, &why);
     if (at->package == NULL)
         return fault(EXIT_REFUSED, "%s", why);
-    return write_all(at, note, key, made_at_us);
+    return write_all(at, &checkpoint, made_at_us);
 }
 
 static void tell_export(const struct export *at)
@@ -359,11 +341,11 @@ static void tell_export(const struct export *at)
 
     if (at->console->json)
         printf(
-            "{\"size\": %llu, \"selected\": %llu, \"documents\": %llu, \"root\": \"%s\", \"signed\": %s}\n",
-            size, selected, documents, root, at->root_base64 != NULL ? "true" : "false");
+            "{\"size\": %llu, \"selected\": %llu, \"documents\": %llu, \"root\": \"%s\", \"witnessed\": %s}\n",
+            size, selected, documents, root, at->witnessed ? "true" : "false");
     else
         printf("%s: %llu of %llu events, %llu documents, root %s%s\n", at->path, selected, size, documents,
-               root, at->root_base64 != NULL ? ", signed by the log" : "");
+               root, at->witnessed ? ", signed by the log and its witness" : ", signed by the log");
 }
 
 static int run_export(struct console *console)
@@ -409,12 +391,12 @@ static void print_facts(struct console *console, const char *path, const struct 
 static void print_facts_json(const struct package_facts *facts)
 {
     json_t *output = json_pack(
-        "{s:b, s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:I}", "verified", 1, "log_id",
+        "{s:b, s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:b, s:I}", "verified", 1, "log_id",
         facts->log_id, "rehearsal", (int)facts->rehearsal, "call", facts->call_id, "case", facts->case_id,
         "first", (json_int_t)facts->first, "last", (json_int_t)facts->last, "size", (json_int_t)facts->size,
         "selected", (json_int_t)facts->selected, "documents", (json_int_t)facts->documents, "root",
-        facts->root, "signed", (int)facts->is_signed, "signature_checked", (int)facts->is_checked, "members",
-        (json_int_t)facts->members);
+        facts->root, "signed", (int)facts->is_signed, "signature_checked", (int)facts->is_checked,
+        "witnessed", (int)(facts->witnessed_at_s != 0), "members", (json_int_t)facts->members);
     json_dumpf(output, stdout, JSON_INDENT(1));
     putchar('\n');
     json_decref(output);
@@ -463,12 +445,16 @@ int run_verify_package(struct console *console)
     if (console->json)
         print_facts_json(&facts);
     else
-        printf("verified: %llu positions, %llu of them here, %llu documents, root %s; %s\n",
+        printf("verified: %llu positions, %llu of them here, %llu documents, root %s; %s%s\n",
                (unsigned long long)facts.size, (unsigned long long)facts.selected,
                (unsigned long long)facts.documents, facts.root,
                facts.is_checked  ? "signed by the log"
                : facts.is_signed ? "its checkpoint's signature unchecked: give --key log.pub"
-                                 : "no checkpoint");
+                                 : "no checkpoint",
+               facts.witnessed_at_s == 0
+                   ? ""
+                   : arena_printf(console->arena, ", and cosigned by the witness at %s",
+                                  instant_text(console->arena, facts.witnessed_at_s * 1000000)));
     return EXIT_DONE;
 }
 
@@ -484,7 +470,7 @@ const struct command commands_audit[] = {
     {"audit export", "FILE", 1, 1, "write an archive that an auditor can check without us",
      "The log segment with every event as it is stored, documents, rules in force, a timeline as HTML and "
      "CSV, "
-     "the signed checkpoint where the log signs, a small verifier and a description of the format. Events "
+     "the checkpoint that the log, and its witness where there is one, have signed, a small verifier and a description of the format. Events "
      "that "
      "are not selected are there as hashes only, so that the tree's root proves those that are. FILE must "
      "not "

@@ -12,8 +12,7 @@
 
 struct checkpoints {
     struct console *console;
-    struct note_key keys[NOTE_KEYS];
-    size_t n_keys;  // 0: signatures are not checked
+    struct note_ring log;  // without keys signatures are not checked
     uint64_t head;
     uint64_t asked;  // the next one covers this position
     uint64_t count;
@@ -36,7 +35,7 @@ int checkpoints_new(struct console *console, uint64_t head, checkpoints_t **ret)
 
     *at = (checkpoints_t){.console = console, .head = head, .asked = 1};
     *ret = at;
-    return key_is_there(console) ? log_public_keys(console, at->keys, &at->n_keys) : EXIT_DONE;
+    return key_is_there(console) ? log_public_keys(console, &at->log) : EXIT_DONE;
 }
 
 static int damaged(const checkpoints_t *at, const char *why)
@@ -52,8 +51,8 @@ static int open_next(checkpoints_t *at, const Eventlog__V1__Checkpoint *told)
     struct note note;
     const char *why;
     size_t length = strlen(told->note);
-    bool well = at->n_keys > 0
-                    ? checkpoint_open_any(arena, told->note, length, at->keys, at->n_keys, &checkpoint, &why)
+    bool well = at->log.count > 0
+                    ? checkpoint_open_any(arena, told->note, length, &at->log, &checkpoint, &note, &why)
                     : note_parse(arena, told->note, length, &note, &why) &&
                           checkpoint_parse(arena, note.text, &checkpoint, &why);
 
@@ -104,5 +103,5 @@ uint64_t checkpoints_count(const checkpoints_t *at)
 
 bool checkpoints_signed(const checkpoints_t *at)
 {
-    return at->n_keys > 0;
+    return at->log.count > 0;
 }

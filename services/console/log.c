@@ -124,6 +124,7 @@ static const struct option_row tail_options[] = {
 
 static const struct option_row verify_options[] = {
     {"key", "FILE", "the log's public key, log.pub; else LOG_PUB, else log.pub among BUS_KEYS"},
+    {"witness", "FILE", "of a package: the witness's public key, witness.pub; its cosignature must be there"},
     {NULL, NULL, NULL},
 };
 

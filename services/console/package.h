@@ -31,7 +31,8 @@ void package_destroy(package_t **package_p);
 struct package_facts {
     const char *log_id, *root, *call_id, *case_id;
     bool rehearsal, is_signed;
-    bool is_checked;  // the checkpoint's signature, by a key that was given
+    bool is_checked;             // the checkpoint's signature, by a key that was given
+    int64_t witnessed_at_s;      // seconds since 1970: a witness whose key was given has cosigned it then; else 0
     uint64_t size, selected, first, last, documents;
     int64_t made_at_us;
     uint64_t members, bytes;
@@ -46,5 +47,5 @@ typedef int member_f(void *context, struct console *console, const char *name, c
 int package_read(struct console *console, const char *path, member_f *visit, void *context);
 
 // Check all that the package claims: every sum, every record, the tree, the streams, the documents' hashes, the
-// timeline, the checkpoint. EXIT_DONE with the facts; EXIT_DIFFERENT with a sentence at the first fault.
+// timeline, the checkpoint; and its signatures by the keys that --key and --witness name. EXIT_DONE with the facts; EXIT_DIFFERENT with a sentence at the first fault.
 int package_verify(struct console *console, const char *path, struct package_facts *ret);

@@ -103,8 +103,7 @@ struct checking {
     derive_t *derive;
     const char *checkpoint_root;
     uint64_t checkpoint_size;
-    struct note_key keys[NOTE_KEYS];  // whose signature the checkpoint must have
-    size_t n_keys;                    // 0: not looked at
+    struct note_ring log, witness;  // whose signatures the checkpoint must have; without keys they are not looked at
     bool manifest;
 };
 
@@ -219,16 +218,22 @@ static int check_derived(struct checking *at, struct console *console, const cha
     return code;
 }
 
-// With a key from elsewhere than the package: is it that log's, signed by it?
-static int check_signature(struct checking *at, struct console *console, const uint8_t *bytes, size_t size)
+// With keys from elsewhere than the package: is it that log's, signed by it, and cosigned by that witness?
+static int check_signatures(struct checking *at, struct console *console, const uint8_t *bytes, size_t size)
 {
     struct checkpoint checkpoint;
-    const char *why;
+    struct note note;
+    const char *why = "";
+    bool well = at->log.count == 0 ||
+                checkpoint_open_any(console->arena, bytes, size, &at->log, &checkpoint, NULL, &why);
 
-    if (at->n_keys == 0 ||
-        checkpoint_open_any(console->arena, bytes, size, at->keys, at->n_keys, &checkpoint, &why))
-        return EXIT_DONE;
-    return fault(EXIT_DIFFERENT, "%s: log/checkpoint: %s", at->path, why);
+    if (well && at->witness.count > 0) {
+        well = note_parse(console->arena, bytes, size, &note, &why);
+        for (size_t i = 0; well && at->facts->witnessed_at_s == 0 && i < at->witness.count; i++)
+            note_verify(console->arena, &note, &at->witness.keys[i], &at->facts->witnessed_at_s, &why);
+        well = well && at->facts->witnessed_at_s != 0;
+    }
+    return well ? EXIT_DONE : fault(EXIT_DIFFERENT, "%s: log/checkpoint: %s", at->path, why);
 }
 
 // The second and third lines of a checkpoint: how much it covers, and the root in base64.
@@ -242,10 +247,10 @@ static int check_checkpoint(struct checking *at, struct console *console, const 
     if (root == NULL)
         return fault(EXIT_DIFFERENT, "%s: log/checkpoint is no checkpoint", at->path);
     at->facts->is_signed = true;
-    at->facts->is_checked = at->n_keys > 0;
+    at->facts->is_checked = at->log.count > 0;
     at->checkpoint_size = strtoull(size + 1, NULL, 10);
     at->checkpoint_root = arena_printf(console->ground, "%.*s", (int)strcspn(root + 1, "\n"), root + 1);
-    return check_signature(at, console, bytes, length);
+    return check_signatures(at, console, bytes, length);
 }
 
 static int check_manifest(struct checking *at, struct console *console, const char *name,
@@ -327,6 +332,7 @@ static const struct {
     {"verify", ".py", check_text},
     {"log/checkpoint", "", check_checkpoint},
     {"log/key", "", check_text},
+    {"log/witness", "", check_text},
     {"log/", ".records", check_records},
     {"documents/", ".json", check_derived},
     {"rules/", ".json", check_derived},
@@ -357,7 +363,7 @@ static int check_end(struct checking *at, struct console *console)
     uint8_t root[TREE_HASH];
     char encoded[64];
 
-    if (at->n_keys > 0 && !at->facts->is_signed)
+    if (at->log.count + at->witness.count > 0 && !at->facts->is_signed)
         return fault(EXIT_DIFFERENT,
                      "%s has no checkpoint, so nothing in it is signed by the key that was given", at->path);
     if (!at->manifest)
@@ -393,18 +399,28 @@ static void checking_end(struct checking *at)
     zhashx_destroy(&at->versions);
 }
 
+// Only keys that were given for it: another stack's may lie among BUS_KEYS.
+static int load_keys(struct console *console, struct checking *at)
+{
+    const char *witness = option_text(console, "witness"), *why;
+
+    if (witness != NULL && !note_ring_load(console->arena, witness, &at->witness, &why))
+        return fault(EXIT_REFUSED, "%s", why);
+    if (witness != NULL && at->witness.keys[0].type != NOTE_COSIGNATURE)
+        return fault(EXIT_REFUSED, "%s holds the key of a log, not of a witness", witness);
+    if (option_text(console, "key") == NULL && env_or("LOG_PUB", NULL) == NULL)
+        return EXIT_DONE;
+    return log_public_keys(console, &at->log);
+}
+
 int package_verify(struct console *console, const char *path, struct package_facts *ret)
 {
-    struct checking at = {.facts = ret, .path = path, .versions = zhashx_new(), .checkpoint_root = ""};
+    struct checking at = {.facts = ret, .path = path, .checkpoint_root = ""};
 
-    // Only a key that was given for it: another stack's may lie among BUS_KEYS.
-    if (option_text(console, "key") != NULL || env_or("LOG_PUB", NULL) != NULL) {
-        int unread = log_public_keys(console, at.keys, &at.n_keys);
-        if (unread != EXIT_DONE) {
-            zhashx_destroy(&at.versions);
-            return unread;
-        }
-    }
+    int unread = load_keys(console, &at);
+    if (unread != EXIT_DONE)
+        return unread;
+    at.versions = zhashx_new();
     *ret = (struct package_facts){.log_id = "", .root = "", .call_id = "", .case_id = ""};
     at.derive = derive_new(console);
     at.sums = open_memstream(&at.sums_text, &at.sums_size);

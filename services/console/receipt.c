@@ -105,24 +105,34 @@ static bool ask_witness(struct console *console, uint64_t position, Witness__V1_
     return false;
 }
 
-static int find_checkpoint(struct console *console, struct receipt *receipt)
+int checkpoint_fetch(struct console *console, uint64_t position, struct signed_checkpoint *ret)
 {
     Eventlog__V1__GetCheckpoint request = EVENTLOG__V1__GET_CHECKPOINT__INIT;
     const Eventlog__V1__Checkpoint *checkpoint;
     Witness__V1__Cosignature *cosigned;
 
-    request.covers = receipt->position;
+    request.covers = position;
     int code = query(console, &request, &eventlog__v1__checkpoint__descriptor, &checkpoint);
     if (code != EXIT_DONE)
         return code;
-    receipt->log = checkpoint->key;
-    receipt->size = checkpoint->size;
-    receipt->note = checkpoint->note;
-    if (ask_witness(console, receipt->position, &cosigned)) {
-        receipt->size = cosigned->size;
-        receipt->note = cosigned->note;
-        receipt->witnesses[receipt->n_witnesses++] = cosigned->key;
-    }
+    *ret = (struct signed_checkpoint){checkpoint->size, checkpoint->note, checkpoint->key, ""};
+    if (ask_witness(console, position, &cosigned))
+        *ret = (struct signed_checkpoint){cosigned->size, cosigned->note, checkpoint->key, cosigned->key};
+    return EXIT_DONE;
+}
+
+static int find_checkpoint(struct console *console, struct receipt *receipt)
+{
+    struct signed_checkpoint found;
+
+    int code = checkpoint_fetch(console, receipt->position, &found);
+    if (code != EXIT_DONE)
+        return code;
+    receipt->log = found.log;
+    receipt->size = found.size;
+    receipt->note = found.note;
+    if (found.witness[0] != '\0')
+        receipt->witnesses[receipt->n_witnesses++] = found.witness;
     return EXIT_DONE;
 }
 
@@ -246,14 +256,13 @@ const char *log_public_path(struct console *console)
     return path;
 }
 
-int log_public_keys(struct console *console, struct note_key ret[NOTE_KEYS], size_t *ret_count)
+int log_public_keys(struct console *console, struct note_ring *ret)
 {
     const char *path = log_public_path(console), *why;
 
     if (path == NULL)
         return fault(EXIT_USAGE, "whose log? give its public key with --key FILE (log.pub)");
-    *ret_count = note_keys_load(console->arena, path, ret, &why);
-    return *ret_count > 0 ? EXIT_DONE : fault(EXIT_REFUSED, "%s", why);
+    return note_ring_load(console->arena, path, ret, &why) ? EXIT_DONE : fault(EXIT_REFUSED, "%s", why);
 }
 
 static void print_facts(struct console *console, const struct receipt_facts *facts)
@@ -281,30 +290,30 @@ static void print_facts(struct console *console, const struct receipt_facts *fac
 
 // The key that the receipt names, if it is one of these; else the first, which is then said not to be the receipt's.
 static const struct note_key *key_named(arena_t *arena, const char *bytes, size_t size,
-                                        const struct note_key keys[], size_t count)
+                                        const struct note_ring *log)
 {
-    for (size_t i = 1; i < count; i++) {
-        const char *text = note_key_text(arena, &keys[i]);
+    for (size_t i = 1; i < log->count; i++) {
+        const char *text = note_key_text(arena, &log->keys[i]);
         if (memmem(bytes, size, text, strlen(text)) != NULL)
-            return &keys[i];
+            return &log->keys[i];
     }
-    return &keys[0];
+    return &log->keys[0];
 }
 
 static int run_verify_receipt(struct console *console)
 {
     struct receipt_facts facts;
-    struct note_key keys[NOTE_KEYS];
+    struct note_ring log;
     const char *path = console->arguments[0], *why;
-    size_t size = 0, count;
+    size_t size = 0;
     char *bytes = NULL;
 
-    int code = log_public_keys(console, keys, &count);
+    int code = log_public_keys(console, &log);
     if (code == EXIT_DONE)
         code = read_file(console, path, &bytes, &size);
     if (code != EXIT_DONE)
         return code;
-    const struct note_key *key = key_named(console->arena, bytes, size, keys, count);
+    const struct note_key *key = key_named(console->arena, bytes, size, &log);
     if (!receipt_verify(&console->message, bytes, size, key, &facts, &why))
         return fault(EXIT_DIFFERENT, "%s: %s", path, why);
     print_facts(console, &facts);

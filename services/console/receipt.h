@@ -10,6 +10,15 @@
 // the arena. EXIT_DONE, or told.
 int receipt_fetch(struct console *console, const char *application_id, const char *kind, char **ret);
 
+// What the log, and the witness where there is one in time, have signed and that covers a position.
+struct signed_checkpoint {
+    uint64_t size;
+    const char *note;     // the log's signature, and the witness's below it
+    const char *log;      // the public keys that they name
+    const char *witness;  // "" when no witness has signed
+};
+int checkpoint_fetch(struct console *console, uint64_t position, struct signed_checkpoint *ret);
+
 // Write it where nothing stands yet; "-" or NULL is standard output. EXIT_DONE, or told.
 int receipt_store(const char *path, const char *text);
 
@@ -17,4 +26,4 @@ int receipt_store(const char *path, const char *text);
 const char *log_public_path(struct console *console);
 
 // Every key in that file: the log's, and those it had before; at least one. EXIT_DONE, or told.
-int log_public_keys(struct console *console, struct note_key ret[NOTE_KEYS], size_t *ret_count);
+int log_public_keys(struct console *console, struct note_ring *ret);

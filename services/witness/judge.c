@@ -165,7 +165,7 @@ bool judge_checkpoint(struct judge *judge, arena_t *arena, const char *text, int
     if (text[0] == '\0' && store->confirmed.size == 0)
         return true;  // the log is new
     if (text[0] == '\0' ||
-        !checkpoint_open(arena, text, strlen(text), &judge->log, &checkpoint, &note, &why)) {
+        !checkpoint_open_any(arena, text, strlen(text), &judge->log, &checkpoint, &note, &why)) {
         judge_alarm(judge, "the log's checkpoint does not verify: %s",
                     text[0] == '\0' ? "there is none" : why);
         judge->refusing = true;

@@ -254,11 +254,11 @@ static void open_store(struct process *process)
     struct judge *judge = &process->judge;
     const char *why;
 
-    if (!note_key_load(process->arena, env_required("LOG_PUB_FILE"), &judge->log, &why))
+    if (!note_ring_load(process->arena, env_required("LOG_PUB_FILE"), &judge->log, &why))
         bus_end("LOG_PUB_FILE: %s", why);
     if (!note_signer_load(process->arena, env_required("WITNESS_KEY_FILE"), &judge->signer, &why))
         bus_end("WITNESS_KEY_FILE: %s", why);
-    if (judge->log.type != NOTE_PLAIN || judge->signer.key.type != NOTE_COSIGNATURE)
+    if (judge->log.keys[0].type != NOTE_PLAIN || judge->signer.key.type != NOTE_COSIGNATURE)
         bus_end("LOG_PUB_FILE must be the key of a log and WITNESS_KEY_FILE that of a witness");
     if (!store_open(&process->store, env_required("WITNESS_DIR"), &judge->log, &judge->signer.key, &why))
         bus_end("%s", why);

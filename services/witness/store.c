@@ -185,41 +185,46 @@ static const char *read_note(const struct store *store, arena_t *arena, uint64_t
     return record + 8;
 }
 
-static bool note_valid(arena_t *arena, const char *text, uint64_t size, const struct note_key *log,
-                       const struct note_key *own, struct checkpoint *ret, const char **ret_why)
-{
-    struct note note;
-
-    if (!checkpoint_open(arena, text, strlen(text), log, ret, &note, ret_why) ||
-        !note_verify(arena, &note, own, NULL, ret_why))
-        return false;
-    *ret_why = "its size is not the checkpoint's";
-    return ret->size == size;
-}
 
 // Where the recomputation of what is stored stands.
 struct opening {
-    const struct note_key *log, *own;
+    const struct note_ring *log;
+    const struct note_key *own;
     uint64_t at;             // bytes of `entries` that were read
     uint64_t number;         // the next of the cosigned checkpoints
     struct checkpoint next;  // and what it says
     bool has_next;
 };
 
+// ret_whole: our own cosignature stands under it and verifies, so no crash has cut it short.
+static bool note_valid(arena_t *arena, const char *text, uint64_t size, struct opening *opening, bool *ret_whole,
+                       const char **ret_why)
+{
+    struct note note;
+
+    *ret_whole = note_parse(arena, text, strlen(text), &note, ret_why) &&
+                 note_verify(arena, &note, opening->own, NULL, ret_why);
+    if (!*ret_whole || !checkpoint_open_any(arena, text, strlen(text), opening->log, &opening->next, NULL, ret_why))
+        return false;
+    *ret_why = "its size is not the checkpoint's";
+    return opening->next.size == size;
+}
+
 static bool take_note(struct store *store, arena_t *arena, struct opening *opening, const char **ret_why)
 {
     const char *why = NULL;
     uint64_t size = 0, before = opening->next.size;
+    bool whole = false;
 
     opening->has_next = opening->number < store->n_cosigned;
     if (!opening->has_next)
         return true;
     const char *text = read_note(store, arena, opening->number, &size);
-    if (text != NULL && note_valid(arena, text, size, opening->log, opening->own, &opening->next, &why) &&
+    if (text != NULL && note_valid(arena, text, size, opening, &whole, &why) &&
         (opening->number == 0 || size > before))
         return true;
     // The last record may be one that a crash left half-written: nobody has seen it.
-    if (opening->number + 1 < store->n_cosigned)
+    if (whole || opening->number + 1 < store->n_cosigned)
         return damaged(store, "cosigned", opening->number, why != NULL ? why : "it cannot be read", ret_why);
     store->n_cosigned--;
     opening->has_next = false;
@@ -278,7 +283,7 @@ static bool recompute(struct store *store, arena_t *arena, struct opening *openi
     return fsync(store->entries) == 0 || disk_failed(store, "entries", ret_why);
 }
 
-bool store_open(struct store *store, const char *folder, const struct note_key *log,
+bool store_open(struct store *store, const char *folder, const struct note_ring *log,
                 const struct note_key *own, const char **ret_why)
 {
     arena_t *arena = arena_new(LIMIT_ARENA_BYTES);

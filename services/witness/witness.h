@@ -36,7 +36,7 @@ struct store {
 
 // Open and recompute everything; what a crash left half-written is cut off. The folder is locked while it is open.
 // False, with a sentence, when it cannot be used, is another witness's, or is damaged: the sentence says where.
-bool store_open(struct store *store, const char *folder, const struct note_key *log,
+bool store_open(struct store *store, const char *folder, const struct note_ring *log,
                 const struct note_key *own, const char **ret_why);
 void store_close(struct store *store);
 
@@ -64,7 +64,7 @@ const char *store_note(const struct store *store, arena_t *arena, uint64_t cover
 // What the log said last, and what we think of it. Pure but for the store.
 struct judge {
     struct store *store;
-    struct note_key log;
+    struct note_ring log;
     struct note_signer signer;
     struct tree trusted;  // over the entries that the log has confirmed by a head or a checkpoint
     bool heard;           // the feed has told a head since the start

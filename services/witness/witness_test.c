@@ -20,6 +20,7 @@
 #define MOST 400
 
 static struct note_signer log_key, witness_key;
+static struct note_ring log_ring;
 
 // A log that the test plays, and the witness that hears it.
 struct fixture {
@@ -59,13 +60,13 @@ static void add(struct tree *tree, const Eventlog__V1__Entry *entry)
 static void open_store(struct fixture *fixture)
 {
     const char *why = "";
-    bool well = store_open(&fixture->store, fixture->folder, &log_key.key, &witness_key.key, &why);
+    bool well = store_open(&fixture->store, fixture->folder, &log_ring, &witness_key.key, &why);
 
     if (!well)
         print_error("%s\n", why);
     assert_true(well);
     fixture->judge = (struct judge){.store = &fixture->store,
-                                    .log = log_key.key,
+                                    .log = log_ring,
                                     .signer = witness_key,
                                     .trusted = fixture->store.tree,
                                     .head = fixture->store.tree.size,
@@ -84,6 +85,7 @@ static int set_up(void **state)
     fixture->now_ms = 1000000;
     note_signer_make("log.example/one", NOTE_PLAIN, (const uint8_t *)"0123456789abcdef0123456789abcdef",
                      &log_key);
+    log_ring = (struct note_ring){.keys = {log_key.key}, .count = 1};
     note_signer_make("witness.example/w", NOTE_COSIGNATURE,
                      (const uint8_t *)"abcdef0123456789abcdef0123456789", &witness_key);
     for (uint64_t i = 0; i < MOST; i++) {
@@ -376,7 +378,7 @@ static void a_file_cut_anywhere_is_mended_or_refused(void **state)
     for (off_t size = about.st_size; size > 0; size -= 7) {
         assert_int_equal(0, truncate(path, size));
         why = "";
-        if (store_open(&fixture->store, fixture->folder, &log_key.key, &witness_key.key, &why)) {
+        if (store_open(&fixture->store, fixture->folder, &log_ring, &witness_key.key, &why)) {
             assert_true(fixture->store.tree.size >= 8 && fixture->store.confirmed.size == 8);
             store_close(&fixture->store);
         } else {
@@ -404,7 +406,7 @@ static void a_flipped_bit_of_what_was_cosigned_is_refused_with_its_position(void
         byte ^= 0x10;
         assert_int_equal(1, pwrite(file, &byte, 1, at));
         assert_false(
-            store_open(&fixture->store, fixture->folder, &log_key.key, &witness_key.key, &why));  // when
+            store_open(&fixture->store, fixture->folder, &log_ring, &witness_key.key, &why));  // when
         char expected[64];
         snprintf(expected, sizeof expected, "damaged at %d", (int)(at * 12 / about.st_size) + 1);
         if (strstr(why, expected) == NULL)
@@ -438,13 +440,35 @@ static void a_half_written_cosignature_was_never_told_and_is_dropped(void **stat
     open_store(fixture);
 }
 
+static void a_log_that_lost_its_key_is_witnessed_on_with_the_old_one_in_the_second_line(void **state)
+{
+    struct fixture *fixture = *state;
+    struct note_key old = log_key.key;
+    const char *why = "";
+
+    publish_honest(fixture, 8);
+    sign(fixture, 8);
+    store_close(&fixture->store);
+    note_signer_make("log.example/one", NOTE_PLAIN, (const uint8_t *)"fedcba9876543210fedcba9876543210",
+                     &log_key);
+    log_ring = (struct note_ring){.keys = {log_key.key}, .count = 1};  // when: the new one alone
+    assert_false(store_open(&fixture->store, fixture->folder, &log_ring, &witness_key.key, &why));
+    assert_non_null(strstr(why, "cosigned is damaged at 0"));  // then: and what was cosigned stays where it is
+    log_ring = (struct note_ring){.keys = {log_key.key, old}, .count = 2};  // when: both
+    open_store(fixture);
+    assert_int_equal(8, fixture->store.confirmed.size);  // then
+    publish_honest(fixture, 12);
+    sign(fixture, 12);
+    assert_cosigned(fixture, 12);
+}
+
 static void a_folder_serves_one_witness(void **state)
 {
     struct fixture *fixture = *state;
     struct store second;
     const char *why = "";
 
-    assert_false(store_open(&second, fixture->folder, &log_key.key, &witness_key.key, &why));
+    assert_false(store_open(&second, fixture->folder, &log_ring, &witness_key.key, &why));
     assert_non_null(strstr(why, "another witness uses this folder"));
 }
 
@@ -471,6 +495,8 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_half_written_cosignature_was_never_told_and_is_dropped, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_log_that_lost_its_key_is_witnessed_on_with_the_old_one_in_the_second_line, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_folder_serves_one_witness, set_up, tear_down),
     };
 

@@ -40,10 +40,10 @@ def whole(undisturbed, tmp_path_factory):
     return path
 
 
-def ours(house, path):
+def ours(house, path, *words):
     """Checked by tildel, which needs no stack for it."""
     env = {name: value for name, value in house.stack.console_env().items() if not name.startswith(("BUS_", "MIG"))}
-    return subprocess.run([house.stack.binary("console"), "verify", str(path)], env=env, text=True,
+    return subprocess.run([house.stack.binary("console"), "verify", str(path), *words], env=env, text=True,
                           stdin=subprocess.DEVNULL, capture_output=True)
 
 
@@ -258,7 +258,7 @@ def test_a_folder_that_is_not_there_is_told(undisturbed, tmp_path):
 
 def test_a_log_that_was_changed_gives_no_package(undisturbed, tmp_path):
     with test_money.changed(undisturbed, "payment.v1.PaymentConfirmed", test_money.less_confirmed):
-        console.refused(undisturbed, 4, "does not have the root that it tells", "audit", "export",
+        console.refused(undisturbed, 4, "does not have the root that it has signed", "audit", "export",
                         str(tmp_path / "x.tar"))
     assert list(tmp_path.iterdir()) == []
 
@@ -294,3 +294,24 @@ def test_a_signed_checkpoint_must_be_of_the_tree_and_of_the_key(undisturbed, who
     forged = rewrite(whole, tmp_path / "forged.tar", lambda found: signed(found, key, root=b"\0" * 32))
     assert ours(undisturbed, forged).returncode == 4
     assert by_script(VERIFIER, forged).returncode == 4
+
+
+def test_the_package_is_cosigned_by_the_witness_and_both_verifiers_can_tell(undisturbed, whole, tmp_path):
+    pytest.importorskip("cryptography")
+    keys = undisturbed.stack.folder / "keys"
+    words = ["--key", str(keys / "log.pub"), "--witness", str(keys / "witness.pub")]
+    texts = [(keys / name).read_text().strip() for name in ("log.pub", "witness.pub")]
+
+    def uncosigned(found):
+        note = found["log/checkpoint"].decode().splitlines(keepends=True)
+        return {**found, "log/checkpoint": "".join(note[:-1]).encode()}
+
+    done = ours(undisturbed, whole, *words)
+    assert done.returncode == 0 and "signed by the log, and cosigned by the witness at" in done.stdout, done.stderr
+    done = subprocess.run([sys.executable, "-B", str(VERIFIER), str(whole), *texts], text=True, capture_output=True)
+    assert done.returncode == 0 and "is cosigned by " in done.stdout, done.stdout + done.stderr
+    alone = rewrite(whole, tmp_path / "alone.tar", uncosigned)
+    assert ours(undisturbed, alone, *words[:2]).returncode == 0
+    assert ours(undisturbed, alone, *words).returncode == 4
+    done = subprocess.run([sys.executable, "-B", str(VERIFIER), str(alone), *texts], text=True, capture_output=True)
+    assert done.returncode == 4 and "is not signed by" in done.stderr, done.stdout + done.stderr

@@ -83,8 +83,8 @@ int main(int argc, char **argv)
     note_signer_make("log.example/k", NOTE_PLAIN, (const uint8_t *)"0123456789abcdef0123456789abcdef", &log);
     note_signer_make("witness.example/k", NOTE_COSIGNATURE,
                      (const uint8_t *)"abcdef0123456789abcdef0123456789", &judge.signer);
-    judge.log = log.key;
-    fail_unless(store_open(&store, argv[1], &log.key, &judge.signer.key, &why), &why);
+    judge.log = (struct note_ring){.keys = {log.key}, .count = 1};
+    fail_unless(store_open(&store, argv[1], &judge.log, &judge.signer.key, &why), &why);
     judge.trusted = store.tree;
     if (store.confirmed.size > 0)
         tell(store.confirmed.size);  // what an earlier run has told must be among it

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Check an auditor's package by FORMAT.md. Only Python's own library; signatures also need python3-cryptography.
 
-    python3 verify.py PACKAGE.tar [KEY]
+    python3 verify.py PACKAGE.tar [KEY [WITNESS]]
 
-KEY is the log's public key (NAME+ID+BASE64), from elsewhere than the package: then the checkpoint's signature is checked.
+KEY is the log's public key (NAME+ID+BASE64), and WITNESS that of the log's witness, from elsewhere than the package: then
+the checkpoint's signatures are checked.
 Exit codes: 0 all agrees, 1 it cannot be read, 4 something does not agree.
 """
 
@@ -153,7 +154,7 @@ class Check:
 
     # The end.
 
-    def end(self, sums, key):
+    def end(self, sums, keys):
         if self.sums != sums.decode().splitlines():
             wrong = [line.split("  ", 1)[1] for line, said in zip(self.sums, sums.decode().splitlines())
                      if line != said]
@@ -168,18 +169,18 @@ class Check:
             raise Differs(f"position {wrong[0][0]}: the timeline and the log do not agree")
         if len(self.events) != self.manifest["selected"]:
             raise Differs(f"{len(self.events)} events are here, the manifest says {self.manifest['selected']}")
-        return self.signature(key)
+        return self.signatures(keys)
 
-    def signature(self, key):
+    def signatures(self, keys):
         if self.checkpoint is None:
             return "the log's root is not signed in this package"
         body, _, signatures = self.checkpoint.partition("\n\n")
         origin, size, root = body.split("\n")[:3]
         if (int(size), base64.b64decode(root)) != (self.tree.size, self.tree.root()):
             raise Differs(f"the checkpoint says size {size} and root {base64.b64decode(root).hex()}")
-        if key is None:
+        if not keys:
             return f"the checkpoint of {origin} at size {size} agrees; give its key to check the signature"
-        return signed_by(key, body + "\n", signatures, size)
+        return "; ".join(signed_by(key, body + "\n", signatures, size) for key in keys)
 
 
 def signed_by(key, body, signatures, size):
@@ -190,22 +191,26 @@ def signed_by(key, body, signatures, size):
         return "the signature needs python3-cryptography"
     name, _, rest = key.partition("+")
     number, _, encoded = rest.partition("+")
-    public = base64.b64decode(encoded)[1:]
+    kind, public = base64.b64decode(encoded)[0], base64.b64decode(encoded)[1:]
     for line in signatures.splitlines():
         words = line.split(" ")
         if len(words) == 3 and words[1] == name:
             raw = base64.b64decode(words[2])
             if raw[:4].hex() != number:
                 continue
+            signature, what, word = raw[4:], body, "signed"
+            if kind == 4:  # the cosignature of a witness: over an instant, too
+                instant, signature = int.from_bytes(raw[4:12], "big"), raw[12:]
+                what, word = f"cosignature/v1\ntime {instant}\n{body}", "cosigned"
             try:
-                Ed25519PublicKey.from_public_bytes(public).verify(raw[4:], body.encode())
-                return f"the checkpoint at size {size} is signed by {name}"
+                Ed25519PublicKey.from_public_bytes(public).verify(signature, what.encode())
+                return f"the checkpoint at size {size} is {word} by {name}"
             except InvalidSignature:
                 raise Differs(f"the checkpoint's signature by {name} does not verify") from None
     raise Differs(f"the checkpoint is not signed by {name}")
 
 
-def check(path, key):
+def check(path, keys):
     found, sums = Check(), None
     with tarfile.open(path, "r:") as archive:
         for member in archive:
@@ -218,17 +223,17 @@ def check(path, key):
                 found.member(member.name, data)
     if sums is None:
         raise Differs("SHA256SUMS is missing: the package was not finished")
-    said = found.end(sums, key)
+    said = found.end(sums, keys)
     return (f"verified: {found.tree.size} positions, {len(found.events)} of them here, {found.documents} documents, "
             f"root {found.tree.root().hex()}; {said}")
 
 
 def main(words):
-    if len(words) not in (2, 3):
+    if len(words) not in (2, 3, 4):
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        print(check(words[1], words[2].strip() if len(words) == 3 else None))
+        print(check(words[1], [word.strip() for word in words[2:]]))
         return 0
     except Differs as differs:
         print(f"{words[1]}: {differs}", file=sys.stderr)
