@@ -75,7 +75,7 @@ static const char *word_next(const char *text, size_t *length)
     return *length > 0 ? text : NULL;
 }
 
-static bool word_in(const char *words, const char *wanted)
+bool words_hold(const char *words, const char *wanted)
 {
     size_t length = 0;
     for (const char *word = words; (word = word_next(word, &length)) != NULL; word += length)
@@ -182,7 +182,7 @@ static bool fields_known(struct reading *reading, zconfig_t *section, bool secon
     const char *known = second ? FIELDS_SECOND : FIELDS;
 
     for (zconfig_t *field = zconfig_child(section); field; field = zconfig_next(field))
-        if (!word_in(known, zconfig_name(field)))
+        if (!words_hold(known, zconfig_name(field)))
             return faulty(reading, zconfig_name(section), "the field '%.40s' is not known%s; known are %s",
                           zconfig_name(field), second ? " in a second key" : "", known);
     return true;
@@ -195,7 +195,7 @@ static bool rights_valid(struct reading *reading, const struct registered *key, 
                       key->serves);
     if (!names_valid(key->asks, true))
         return faulty(reading, key->name, "asks is '%.60s', which is neither * nor service names", key->asks);
-    if (!word_in("yes no", feed))
+    if (!words_hold("yes no", feed))
         return faulty(reading, key->name, "feed is '%.20s', which is neither yes nor no", feed);
     return speaks_valid(reading, key);
 }
@@ -507,12 +507,12 @@ bool registry_serves(const registry_t *registry, const char *service)
 
 bool registered_serves(const struct registered *key, const char *service)
 {
-    return *service && word_in(key->serves, service);
+    return *service && words_hold(key->serves, service);
 }
 
 bool registered_asks(const struct registered *key, const char *service)
 {
-    return *service && (word_in(key->asks, "*") || word_in(key->asks, service));
+    return *service && (words_hold(key->asks, "*") || words_hold(key->asks, service));
 }
 
 bool registered_speaks(const registry_t *registry, const struct registered *key, const Bus__V1__Actor *actor,

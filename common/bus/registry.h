@@ -27,6 +27,9 @@
 
 typedef struct registry registry_t;
 
+// Does a field of names divided by spaces, such as `asks`, hold this one?
+bool words_hold(const char *words, const char *wanted);
+
 // One key's rights. Lives until the next registry_refresh.
 struct registered {
     const char *name;        // of whom it is, also for a second key

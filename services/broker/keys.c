@@ -2,6 +2,7 @@
 #include "keys.h"
 
 #include "bus/end.h"
+#include "bus/registry.h"
 #include "bus/seal.h"
 #include "note_keys.h"
 
@@ -23,7 +24,7 @@ static const char help[] =
     "0600) for\n"
     "each process of a stack: give every process only its own. Keys that exist are kept and never "
     "overwritten; a\n"
-    "registry that exists keeps every line, and only names it lacks are added.\n"
+    "registry that exists keeps every line; only names it lacks are added, and that those may be asked by whoever needs them.\n"
     "Also the keys that sign, log.key and witness.key (mode 0600), and their public halves log.pub and\n"
     "witness.pub for auditors. LOG_ORIGIN and WITNESS_NAME name them; else the names end at random.\n"
     "\n"
@@ -146,22 +147,36 @@ static void entry_write(const char *registry, const struct plan *plan, const cha
     registry_add(registry, text);
 }
 
-static void key_make(const char *folder, const char *registry, zconfig_t *known, const struct plan *plan)
+static void key_make(const char *folder, const char *registry, const struct plan *plan)
 {
     char path[PATH_MAX];
     char public_key[KEY_TEXT];
     path_make(folder, plan->name, "secret.zpl", path);
     bool has_secret = access(path, F_OK) == 0;
-    bool is_known = known && zconfig_locate(known, plan->name);
 
-    if (is_known)
-        return;  // perhaps its secret is elsewhere, as it should be
     if (has_secret)
         public_read(path, public_key);
     else
         secret_make(path, public_key);
     entry_write(registry, plan, public_key);
     printf("%s\n", path);
+}
+
+// A known name's secret is perhaps elsewhere, as it should be.
+static bool is_known(zconfig_t *known, const char *name)
+{
+    return known && zconfig_locate(known, name);
+}
+
+// A name that a new version brings is of use only if those who were there before may ask it. What a hand has taken away
+// from them otherwise stays away.
+static void names_let_in(const char *folder, zconfig_t *known, bool rehearsal)
+{
+    for (const struct plan *old = plans; old->name; old++)
+        for (const struct plan *new = plans; new->name; new++)
+            if (is_known(known, old->name) && !is_known(known, new->name) && (rehearsal || !new->rehearsal_only) &&
+                words_hold(old->asks, new->name))
+                key_let_ask(folder, old->name, new->name);
 }
 
 static int keys_make(const char *folder, bool rehearsal)
@@ -174,8 +189,10 @@ static int keys_make(const char *folder, bool rehearsal)
     if (exists && !known)
         bus_end("%s cannot be read as ZPL; nothing was changed", registry);
     for (const struct plan *plan = plans; plan->name; plan++)
-        if (rehearsal || !plan->rehearsal_only)
-            key_make(folder, registry, known, plan);
+        if ((rehearsal || !plan->rehearsal_only) && !is_known(known, plan->name))
+            key_make(folder, registry, plan);
+    if (known)
+        names_let_in(folder, known, rehearsal);
     zconfig_destroy(&known);
     note_keys_make(folder);
     return 0;

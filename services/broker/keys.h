@@ -19,6 +19,10 @@ void public_read(const char *path, char public_key[KEY_TEXT]);
 // are changed in place. Safe to cut short and to run again at any point: the old key counts until the new one is kept.
 int key_rotate(const char *folder, const char *name, long keep_hours);
 
+// A name may from now on also ask this service. Does nothing where it may already, or may ask none by a hand's decision
+// (no field `asks`).
+void key_let_ask(const char *folder, const char *name, const char *service);
+
 // Take a section of the registry out, and the second keys of its name: what has one is refused from its next message
 // on. Its secret is laid aside as NAME.revoked.zpl, so that it can not come back by accident.
 int key_revoke(const char *folder, const char *name);

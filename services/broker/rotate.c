@@ -1,4 +1,4 @@
-// rotate: a name gets a new key while processes with the old one run, or loses its key. See keys.h.
+// rotate: a name gets a new key while processes with the old one run, loses its key, or may ask one more. See keys.h.
 //
 // The registry is text, and stays the text that people wrote: only the lines of the name in hand change.
 #include "keys.h"
@@ -80,11 +80,19 @@ static bool line_sets(const char *line, const char *field_name)
 // Is this section to be left out?
 typedef bool drop_f(const struct work *work, const char *section);
 
-// The text again, without the sections that drop names, and with another public key in the name's own section (NULL: the
-// same). Comments and blank lines that stand between sections stay.
-static char *text_edit(const struct work *work, drop_f *drop, const char *public_key)
+static bool drop_none(const struct work *work, const char *section)
 {
-    char *edited = arena_alloc(work->arena, strlen(work->text) + 1024), *end = edited;
+    (void)work;
+    (void)section;
+    return false;
+}
+
+// The text again, without the sections that drop names, and with another value of one field in the name's own section
+// (NULL: the same). Comments and blank lines that stand between sections stay.
+static char *text_edit(const struct work *work, drop_f *drop, const char *field_name, const char *value)
+{
+    size_t more = value != NULL ? strlen(field_name) + strlen(value) + 16 : 0;
+    char *edited = arena_alloc(work->arena, strlen(work->text) + more + 1), *end = edited;
     bool dropping = false, own = false;
     size_t size;
 
@@ -99,8 +107,8 @@ static char *text_edit(const struct work *work, drop_f *drop, const char *public
         }
         if (dropping && (*line == ' ' || *line == '\t' || begins_section(line, &name_size)))
             continue;
-        if (own && public_key != NULL && line_sets(line, "public"))
-            end += sprintf(end, "    public = \"%s\"\n", public_key);
+        if (own && value != NULL && line_sets(line, field_name))
+            end += sprintf(end, "    %s = \"%s\"\n", field_name, value);
         else
             end = (char *)mempcpy(end, line, size);
     }
@@ -176,7 +184,7 @@ static void rotate(struct work *work, long keep_hours)
     if (!streq(public_key, old)) {
         unlink(new_path);  // of a run that was cut before anyone was told of it
         secret_make(new_path, public_key);
-        const char *text = text_edit(work, keep_hours == 0 ? is_second_of : has_ended, public_key);
+        const char *text = text_edit(work, keep_hours == 0 ? is_second_of : has_ended, "public", public_key);
         const char *gap = *text && text[strlen(text) - 1] != '\n' ? "\n" : "";
         const char *second = keep_hours == 0 ? "" : second_key(work, old, until_of(work, keep_hours));
         seal_write(work->path, arena_printf(work->arena, "%s%s%s", text, gap, second));
@@ -205,11 +213,23 @@ int key_revoke(const char *folder, const char *name)
 
     if (zconfig_locate(work.tree, name) == NULL)
         bus_end("%s: there is no key '%s'; nothing was changed", work.path, name);
-    seal_write(work.path, text_edit(&work, is_named, NULL));
+    seal_write(work.path, text_edit(&work, is_named, NULL, NULL));
     path_make(folder, name, "secret.zpl", path);
     path_make(folder, name, "revoked.zpl", aside);
     if (access(path, F_OK) == 0 && rename(path, aside) != 0)
         bus_end("%s is revoked, but its secret %s cannot be laid aside: %s", name, path, strerror(errno));
     work_close(&work);
     return 0;
+}
+
+// ------------------------------------------------------------------ one more to ask
+
+void key_let_ask(const char *folder, const char *name, const char *service)
+{
+    struct work work = work_open(folder, name);
+    const char *asks = field(&work, name, "asks");
+
+    if (asks != NULL && strcmp(asks, "*") != 0 && !words_hold(asks, service))
+        seal_write(work.path, text_edit(&work, drop_none, "asks", arena_printf(work.arena, "%s %s", asks, service)));
+    work_close(&work);
 }

@@ -200,3 +200,21 @@ def test_what_can_not_be_rotated_or_revoked_changes_nothing(tool, words, code, t
     done = tool(*words)
     assert (done.returncode, told in done.stderr) == (code, True), done.stderr
     assert {path.name: path.read_text() for path in folder.iterdir()} == before
+
+
+def test_a_name_that_a_new_version_brings_may_be_asked_by_those_who_need_it(tool):
+    folder = tool.folder
+    registry = folder / "registry.zpl"
+    made = registry.read_text()
+    before = sections(folder)
+    # As a version made it that knew no witness; and a hand has taken the payment service away from the event log.
+    older = re.sub(r"^witness\n(    .*\n)*", "", made, flags=re.M)
+    older = older.replace('asks = "eventlog witness intake', 'asks = "eventlog intake')
+    older = older.replace("evaluation allocation payment reporting", "evaluation allocation reporting")
+    registry.write_text(older)
+    assert tool().returncode == 0
+    after = sections(folder)
+    assert after["witness"] == before["witness"]
+    assert set(after["eventlog"]["asks"].split()) == set(before["eventlog"]["asks"].split()) - {"payment"}
+    assert "witness" in after["auditor"]["asks"].split()
+    assert "witness" not in after["portal"]["asks"].split()
