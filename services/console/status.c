@@ -7,6 +7,7 @@
 #include "clock/clock.h"
 #include "service_v1.pb-c.h"
 #include "values/values.h"
+#include "witness_v1.pb-c.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,7 @@ struct overview {
     struct console *console;
     Bus__V1__Peers *peers;
     const Eventlog__V1__Head *head;  // NULL: the event log does not answer
+    const Witness__V1__Witnessed *witnessed;  // NULL: no witness, or it does not answer
     struct {
         const char *name;
         Status *status;  // NULL: not up, or did not answer
@@ -134,16 +136,37 @@ static void look_at_log(struct overview *at)
         complain(at, "the broker and the event log disagree on whether this is a rehearsal");
 }
 
+static json_t *look_at_witness(struct overview *at)
+{
+    Witness__V1__GetWitnessed request = WITNESS__V1__GET_WITNESSED__INIT;
+    Witness__V1__Witnessed *told;
+
+    if (workers_of(at->peers, "witness") == 0) {
+        complain(at, "no witness is up: nobody else holds what the log has said");
+        return json_null();
+    }
+    if (ask_message(at->console, "witness", uuid_new(at->console->arena, clock_real_us()), &request,
+                    &witness__v1__witnessed__descriptor, &told) != EXIT_DONE) {
+        complain(at, "the witness does not tell what it holds");
+        return json_null();
+    }
+    at->witnessed = told;
+    if (told->alarm[0] != '\0')
+        complain(at, "the witness is in alarm: %s", told->alarm);
+    return answer_json(at->console);
+}
+
 // ----------------------------------------------------------------------------------------------------- print
 
-static void print_json(const struct overview *at, json_t *peers, json_t *head)
+static void print_json(const struct overview *at, json_t *peers, json_t *head, json_t *witness)
 {
     json_t *services = json_object();
 
     for (size_t i = 0; i < at->count; i++)
         json_object_set(services, at->services[i].name, at->services[i].json);
-    json_t *output = json_pack("{s:b, s:O, s:O, s:O, s:o}", "well", (int)(json_array_size(at->faults) == 0),
-                               "faults", at->faults, "peers", peers, "head", head, "services", services);
+    json_t *output = json_pack("{s:b, s:O, s:O, s:O, s:O, s:o}", "well", (int)(json_array_size(at->faults) == 0),
+                               "faults", at->faults, "peers", peers, "head", head, "witness", witness, "services",
+                               services);
     json_dumpf(output, stdout, JSON_INDENT(1));
     putchar('\n');
     json_decref(output);
@@ -192,6 +215,7 @@ static void print_services(const struct overview *at)
     print_service(at, table, "eventlog", NULL);
     for (size_t i = 0; i < at->count; i++)
         print_service(at, table, at->services[i].name, at->services[i].status);
+    print_service(at, table, "witness", NULL);
     print_service(at, table, "finance", NULL);
     table_print(table, stdout);
 }
@@ -234,6 +258,9 @@ static void print_tables(const struct overview *at)
         printf("log %s: %llu events, root %s, epoch %llu\n", at->head->log_id,
                (unsigned long long)at->head->position, hex(arena, at->head->root.data, at->head->root.len),
                (unsigned long long)at->head->epoch);
+    if (at->witnessed != NULL)
+        printf("witness: holds %llu events, cosigned %llu\n", (unsigned long long)at->witnessed->size,
+               (unsigned long long)at->witnessed->cosigned);
     printf("broker: %llu packets dropped\n\n", (unsigned long long)at->peers->dropped);
     print_services(at);
     print_instances(at);
@@ -253,12 +280,13 @@ static int run_status(struct console *console)
     json_t *peers = answer_json(console);
     look_at_log(&at);
     json_t *head = at.head != NULL ? answer_json(console) : json_null();
+    json_t *witness = look_at_witness(&at);
     for (size_t i = 0; service_names[i] != NULL; i++)
         look_at_service(&at, service_names[i]);
     if (workers_of(at.peers, "finance") == 0)
         complain(&at, "no finance connector is up: payments wait");
     if (console->json)
-        print_json(&at, peers, head);
+        print_json(&at, peers, head, witness);
     else
         print_tables(&at);
     size_t faults = json_array_size(at.faults);
@@ -268,6 +296,7 @@ static int run_status(struct console *console)
         json_decref(at.services[i].json);
     json_decref(peers);
     json_decref(head);
+    json_decref(witness);
     json_decref(at.faults);
     return faults == 0 ? EXIT_DONE : EXIT_REFUSED;
 }
