@@ -24,10 +24,16 @@ def used_s(stack, names):
 
 
 def test_an_idle_house_is_quiet(undisturbed):
-    """Well under a percent of a core when released; a sanitized build costs three to five times as much."""
-    undisturbed.stage.quiet()
-    before = used_s(undisturbed.stack, undisturbed.stack.everyone()[:-1])
-    time.sleep(4)
-    after = used_s(undisturbed.stack, undisturbed.stack.everyone()[:-1])
-    used = {name: round(after[name] - before[name], 2) for name in before}
-    assert sum(used.values()) < 4 * 0.05, used
+    """Well under a percent of a core when released; a sanitized build costs three to five times as much. The quietest of
+    some looks counts: other work on the machine only ever adds."""
+    names = undisturbed.stack.everyone()[:-1]
+    looks = []
+    for _ in range(5):
+        undisturbed.stage.quiet()
+        before = used_s(undisturbed.stack, names)
+        time.sleep(4)
+        after = used_s(undisturbed.stack, names)
+        looks.append({name: round(after[name] - before[name], 2) for name in before})
+        if sum(looks[-1].values()) < 4 * 0.05:
+            return
+    raise AssertionError(looks)
