@@ -7,7 +7,8 @@ PACKAGES_build="gcc g++ meson ninja-build pkg-config python3 libczmq-dev libzmq3
   protobuf-c-compiler protobuf-compiler libprotobuf-dev libpq-dev libssl-dev libsodium-dev libjansson-dev
   libxml2-dev libmicrohttpd-dev libarchive-dev postgresql tzdata"
 PACKAGES_run="python3"
-PACKAGES_test="libcmocka-dev python3-pytest python3-zmq python3-protobuf python3-psycopg2 python3-nacl python3-cryptography strace prometheus"
+PACKAGES_test="libcmocka-dev python3-pytest python3-pytest-xdist python3-zmq python3-protobuf python3-psycopg2
+  python3-nacl python3-cryptography strace prometheus"
 PACKAGES_compose="docker.io docker-compose debootstrap iptables"
 
 packages_missing() {

@@ -14,7 +14,7 @@ import stack
 from conftest import House
 
 PROMETHEUS = pathlib.Path(stack.ROOT) / "deploy" / "prometheus"
-PROCESSES = ["broker", "eventlog", *stack.SERVICES, "connector"]
+PROCESSES = ["broker", "eventlog", "witness", *stack.SERVICES, "connector"]
 SERIES = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*(?:\{.*\})?) (\S+)$")
 
 
