@@ -113,6 +113,37 @@ static status_t walk_message(struct walk walk, const ProtobufCMessage *body)
     return status;
 }
 
+static void find_privates(struct privates *found, arena_t *arena, const ProtobufCMessage *body);
+
+static void find_private(struct privates *found, arena_t *arena, const ProtobufCMessage *part)
+{
+    if (part->descriptor != &types__v1__private__descriptor) {
+        find_privates(found, arena, part);
+        return;
+    }
+    if ((found->count & (found->count - 1)) == 0) {  // full at each power of two
+        private_t **all = arena_alloc(arena, sizeof *all * (found->count > 0 ? 2 * found->count : 1));
+        if (found->count > 0)
+            memcpy(all, found->all, sizeof *all * found->count);
+        found->all = all;
+    }
+    found->all[found->count++] = (private_t *)part;
+}
+
+static void find_privates(struct privates *found, arena_t *arena, const ProtobufCMessage *body)
+{
+    for (unsigned i = 0; i < body->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &body->descriptor->fields[i];
+        const void *first;
+        if (field->type != PROTOBUF_C_TYPE_MESSAGE)
+            continue;
+        size_t count = field_values(body, field, &first);
+        for (size_t n = 0; n < count; n++)
+            if (((const ProtobufCMessage *const *)first)[n] != NULL)
+                find_private(found, arena, ((const ProtobufCMessage *const *)first)[n]);
+    }
+}
+
 // "Canonical or refuse": what we would say is what was said. Finds a field sent twice, fields out of order, defaults
 // spelled out, numbers longer than they need be and text that ended early at a NUL.
 static bool canonical(arena_t *arena, const ProtobufCMessage *body, const void *bytes, size_t size)
@@ -157,6 +188,32 @@ static const ProtobufCMessageDescriptor *descriptor_of(const void *body)
     return descriptor;
 }
 
+struct privates message_privates(arena_t *arena, const void *body)
+{
+    struct privates found = {NULL, 0};
+
+    (void)descriptor_of(body);
+    find_privates(&found, arena, body);
+    return found;
+}
+
+// What is stored has no personal text: it is taken out for as long as the bytes are made. The rules, and a query's
+// answer, still see it.
+static uint8_t *encode_sealed(arena_t *arena, const void *body, size_t *ret_size)
+{
+    struct privates found = message_privates(arena, body);
+    char **texts = arena_alloc(arena, sizeof *texts * (found.count + 1));
+
+    for (size_t i = 0; i < found.count; i++) {
+        texts[i] = found.all[i]->text;
+        found.all[i]->text = (char *)protobuf_c_empty_string;
+    }
+    uint8_t *bytes = message_encode(arena, body, ret_size);
+    for (size_t i = 0; i < found.count; i++)
+        found.all[i]->text = texts[i];
+    return bytes;
+}
+
 struct message message_new(arena_t *arena)
 {
     static const actor_t nobody = BUS__V1__ACTOR__INIT;
@@ -180,7 +237,7 @@ void emit(struct message *message, const void *event)
 
     assert(descriptor->n_fields > 0 && descriptor->fields[0].type == PROTOBUF_C_TYPE_STRING);
     emitted->descriptor = descriptor;
-    emitted->data = message_encode(message->arena, event, &emitted->size);
+    emitted->data = encode_sealed(message->arena, event, &emitted->size);
 
     *(message->last_emitted != NULL ? message->last_emitted : &message->emitted) = emitted;
     message->last_emitted = &emitted->next;
@@ -195,7 +252,7 @@ void ask(struct message *message, const char *service, const char *key, const vo
     asked->service = arena_text(message->arena, service);
     asked->key = arena_text(message->arena, key);
     asked->descriptor = descriptor_of(request);
-    asked->data = message_encode(message->arena, request, &asked->size);
+    asked->data = encode_sealed(message->arena, request, &asked->size);
 
     *(message->last_asked != NULL ? message->last_asked : &message->asked) = asked;
     message->last_asked = &asked->next;
@@ -205,7 +262,8 @@ void answer(struct message *message, const void *body)
 {
     assert(message->answer_descriptor == NULL);
     message->answer_descriptor = descriptor_of(body);
-    message->answer = message_encode(message->arena, body, &message->answer_size);
+    message->answer = message->opens ? message_encode(message->arena, body, &message->answer_size)
+                                     : encode_sealed(message->arena, body, &message->answer_size);
 }
 
 status_t fail(struct message *message, status_t status, const char *format, ...)

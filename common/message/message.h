@@ -3,6 +3,7 @@
 
 #include "arena/arena.h"
 #include "bus_v1.pb-c.h"
+#include "types_v1.pb-c.h"
 
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
@@ -17,6 +18,7 @@ typedef enum {
 } status_t;
 
 typedef Bus__V1__Actor actor_t;
+typedef Types__V1__Private private_t;
 typedef struct db db_t;
 
 // An event that a rule emitted, already encoded; the loop numbers, applies, stores and publishes it.
@@ -57,6 +59,7 @@ struct message {
     uint64_t position;        // its place in the log; 0 while own events are applied at commit
     const uint8_t *data;      // its encoded body, for read models that hear every event
     size_t data_size;
+    bool opens;               // a query: its answer alone may hold personal text
 
     struct emitted *emitted;  // in the order of emit
     struct emitted **last_emitted;
@@ -71,15 +74,16 @@ struct message {
 // An empty message on an arena: no actor's rights, time zero. The caller fills in the first group.
 struct message message_new(arena_t *arena);
 
-// Put an event on the list. Its bytes are copied at once. The event's first field is the id of its stream. An empty id,
+// Put an event on the list. Its bytes are copied at once, without the texts of its types.v1.Private parts: what is stored
+// has the seals. The event's first field is the id of its stream. An empty id,
 // or more than LIMIT_EVENT_BYTES, is found by the loop and is POISON: a sender can bring both about, and must not be
 // able to end the process.
 void emit(struct message *message, const void *event);
 
-// Ask another process for something, once this message is committed.
+// Ask another process for something, once this message is committed. Personal text is left out as in events.
 void ask(struct message *message, const char *service, const char *key, const void *request);
 
-// Give the sender a body with the answer.
+// Give the sender a body with the answer. A command's is kept, and personal text is left out of it; a query's is not.
 void answer(struct message *message, const void *body);
 
 // Fail: remember why (only the first time) and return the status, so that `return fail(...)` reads well.
@@ -97,6 +101,14 @@ status_t message_decode(struct message *message, const ProtobufCMessageDescripto
 
 // Encode any protobuf message into the arena.
 uint8_t *message_encode(arena_t *arena, const void *body, size_t *ret_size);
+
+// Every types.v1.Private of a message, however deep it stands, in the order of the fields. The list lives in the arena
+// and names the parts themselves, so that they can be sealed or opened in place.
+struct privates {
+    private_t **all;
+    size_t count;
+};
+struct privates message_privates(arena_t *arena, const void *body);
 
 // The text of a string field by name ("" when the message has no such field): for subjects and streams.
 const char *message_field(const void *body, const char *name);
