@@ -167,13 +167,18 @@ static void what_all_services_have_in_common_is_taken_from_each_in_its_place(voi
 {
     struct fixture *fixture = *state;
     Event incident = an_event(fixture, "intake/incident/x", 1),
-          elsewhere = an_event(fixture, "intake/call/x", 1);
+          erasure = an_event(fixture, "intake/erasure/x", 1),
+          elsewhere = an_event(fixture, "intake/call/x", 1),
+          misplaced = an_event(fixture, "intake/incident/y", 1);
 
     incident.type = elsewhere.type = (char *)"service.v1.IncidentRedriven";
-    Event events[] = {incident, elsewhere};
-    Eventlog__V1__Appended__One **results = append(fixture, events, 2, NULL);      // when
+    erasure.type = misplaced.type = (char *)"service.v1.CaseErased";
+    Event events[] = {incident, erasure, elsewhere, misplaced};
+    Eventlog__V1__Appended__One **results = append(fixture, events, 4, NULL);      // when
     assert_int_equal(EVENTLOG__V1__APPENDED__RESULT__STORED, results[0]->result);  // then
-    assert_int_equal(NOT_TAKEN, results[1]->result);
+    assert_int_equal(EVENTLOG__V1__APPENDED__RESULT__STORED, results[1]->result);
+    assert_int_equal(NOT_TAKEN, results[2]->result);
+    assert_int_equal(NOT_TAKEN, results[3]->result);
 }
 
 static void a_writer_that_was_taken_over_stops(void **state)

@@ -184,8 +184,9 @@ static bool type_fits(const Event *event)
 {
     if (begins_with_word(event->type, event->source, '.'))
         return true;
+    const char *kind = strcmp(event->type, "service.v1.CaseErased") == 0 ? "erasure" : "incident";
     return begins_with_word(event->type, "service", '.') &&
-           begins_with_word(event->stream + strlen(event->source) + 1, "incident", '/');
+           begins_with_word(event->stream + strlen(event->source) + 1, kind, '/');
 }
 
 static status_t check_event(const struct eventlog *log, struct message *message, const Event *event,
