@@ -137,7 +137,7 @@ static const char *subject_of(const void *body, const char *id)
 }
 
 // An event says everything: a part that is missing is a fault of whoever made it, and must not be met by a
-// handler.
+// handler. Only a personal text may be absent, as any text may.
 static status_t decode_event(struct message *message, const ProtobufCMessageDescriptor *type,
                              const uint8_t *data, size_t size, void *ret)
 {
@@ -148,7 +148,8 @@ static status_t decode_event(struct message *message, const ProtobufCMessageDesc
         const ProtobufCFieldDescriptor *field = &type->fields[n];
         const void *part = (const uint8_t *)event + field->offset;
         if (field->type == PROTOBUF_C_TYPE_MESSAGE && field->label == PROTOBUF_C_LABEL_NONE &&
-            !(field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) && *(void *const *)part == NULL)
+            !(field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) &&
+            field->descriptor != &types__v1__private__descriptor && *(void *const *)part == NULL)
             status = fail(message, POISON, "%s: %s is missing; an event has all its parts", type->name,
                           field->name);
     }
@@ -324,13 +325,22 @@ status_t dispatch_command(const struct service *service, struct message *message
     if (!row)
         return fail(message, POISON, "type: %s knows no command or query %s", service->name, message->type);
 
+    // Whose personal text it is must be known of what is refused as well: hence the role comes third.
     void *command;
-    status_t status = check_role(message, message->type, row->roles);
+    struct personal personal = {.case_id = ""};
+    status_t status = message_decode(message, row->on, body, size, &command);
     if (status == OK)
-        status = message_decode(message, row->on, body, size, &command);
+        status = private_find(message, command, &personal);
+    if (status == OK)
+        status = check_role(message, message->type, row->roles);
+    if (status == OK)
+        status = private_seal(message, &personal);
     if (status == OK)
         status = row->decide(message, command);
-    return take(service, message, status, harvest);
+    status = take(service, message, status, harvest);
+    if (status == OK && message->emitted != NULL)  // what changed nothing leaves nothing
+        status = private_keep(message, &personal);
+    return status;
 }
 
 status_t dispatch_query(const struct service *service, struct message *message, const uint8_t *body,
@@ -341,6 +351,7 @@ status_t dispatch_query(const struct service *service, struct message *message, 
         return fail(message, POISON, "type: %s knows no query %s", service->name, message->type);
 
     void *query;
+    message->opens = true;
     status_t status = check_role(message, message->type, row->roles);
     if (status == OK)
         status = message_decode(message, row->on, body, size, &query);

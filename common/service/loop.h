@@ -9,6 +9,7 @@
 //   follow.c, park.c                 the event log, heard in order; what could not be heard
 //   timers.c                         what the calendar has made due
 //   operate.c                        service.v1: status, incidents, redrive
+//   private.c                        personal text: sealed on its way in, opened for queries, erased
 //   figures.c                        what it counts, and how it is doing
 //   replay.c, query.c, describe.c    the other things a service's program can do
 #pragma once
@@ -233,6 +234,27 @@ extern const struct event_row operate_events[];
 extern const struct query_row operate_queries[];
 // Write how this instance is doing.
 void operate_report(struct loop *loop);
+
+// ---- private.c
+
+#define PRIVATE_KEY_BYTES 32
+
+// The personal texts that a command brought.
+struct personal {
+    const char *case_id;
+    struct privates texts;           // those that are not empty
+    uint8_t key[PRIVATE_KEY_BYTES];  // of the case
+    bool is_new;                     // the key was made for this command
+};
+
+// In this order, round a decision: find the texts and note whose the command is; give each its seal, so that rules see
+// text and seal; keep them once the command is accepted.
+status_t private_find(struct message *message, const void *command, struct personal *ret);
+status_t private_seal(struct message *message, struct personal *personal);
+status_t private_keep(struct message *message, const struct personal *personal);
+
+// Rows of operate.c.
+handle_f private_on_erase, private_on_erased, private_on_get_erasure;
 
 // ---- figures.c
 

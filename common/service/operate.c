@@ -362,6 +362,7 @@ const struct command_row operate_commands[] = {
     {&service__v1__redrive__descriptor, ROLE(OPERATOR), on_redrive},
     {&service__v1__propose_skip__descriptor, ROLE(OPERATOR), on_propose_skip},
     {&service__v1__confirm_skip__descriptor, ROLE(OPERATOR), on_confirm_skip},
+    {&service__v1__erase__descriptor, ROLE(UNIT_HEAD), private_on_erase},
     {NULL, 0, NULL},
 };
 
@@ -369,6 +370,7 @@ const struct event_row operate_events[] = {
     {&service__v1__incident_redriven__descriptor, "incident", on_redriven},
     {&service__v1__incident_skip_proposed__descriptor, "incident", on_skip_proposed},
     {&service__v1__incident_skipped__descriptor, "incident", on_skipped},
+    {&service__v1__case_erased__descriptor, "erasure", private_on_erased},
     {NULL, NULL, NULL},
 };
 
@@ -376,5 +378,6 @@ const struct query_row operate_queries[] = {
     {&service__v1__get_status__descriptor, ROLES_LOOKING, on_get_status},
     {&service__v1__list_incidents__descriptor, ROLES_LOOKING, on_list_incidents},
     {&service__v1__get_incident__descriptor, ROLES_LOOKING, on_get_incident},
+    {&service__v1__get_erasure__descriptor, ROLES_LOOKING, private_on_get_erasure},
     {NULL, 0, NULL},
 };

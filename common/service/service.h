@@ -124,6 +124,17 @@ status_t service_hear(const struct service *service, struct message *message, co
 status_t service_read(const struct service *service, struct message *message, const uint8_t *body,
                       size_t size);
 
+// Personal text (types.v1.Private; private.c says how it is kept). A decide sees text and seal of what its command brings,
+// and checks the text there, for it will not be seen again: events, tables and the commands that follow have the seals.
+// A read puts the texts back into what it is about to answer; those that are erased, or are not here, stay empty.
+status_t private_open(struct message *message, const char *case_id, const void *body);
+// Was the personal text of the case destroyed? at_us 0: it was not.
+struct erasure {
+    int64_t at_us;
+    const char *ground;
+};
+status_t private_erasure(struct message *message, const char *case_id, struct erasure *ret);
+
 // The service of the process, for `ask` and for tables walked by tests.
 const struct command_row *service_command(const struct service *service, const char *type);
 

@@ -6,6 +6,7 @@
 #include "service/loop.h"
 
 #include "clock/clock.h"
+#include "intake_v1.pb-c.h"
 #include "service_store.sql.h"
 #include "service_v1.pb-c.h"
 #include "values/values.h"
@@ -89,9 +90,18 @@ static const struct sql sql_drop = {
     .name = "drop",
     .params = 0,
     .text = "DO $$ BEGIN EXECUTE format('DROP SCHEMA %I CASCADE', current_schema()); END $$"};
+static const struct sql sql_digest = {
+    .name = "digest",
+    .params = 1,
+    .text = "SELECT octet_length(digest) FROM loop_answered WHERE id = $1::uuid"};
+static const struct sql sql_told = {
+    .name = "told",
+    .params = 1,
+    .text = "SELECT count(*) FROM loop_answered WHERE position(convert_to($1, 'UTF8') IN body) > 0"};
 static const struct sql *const trial_statements[] = {
-    &sql_load_total, &sql_count,  &sql_hear_queue, &sql_view,    &sql_due,          &sql_cut,  &sql_number,
-    &sql_tables,     &sql_outbox, &sql_age,        &sql_ask_now, &sql_steal_cursor, &sql_drop, NULL};
+    &sql_load_total, &sql_count,  &sql_hear_queue, &sql_view, &sql_due,     &sql_cut,
+    &sql_number,     &sql_tables, &sql_outbox,     &sql_age,  &sql_ask_now, &sql_steal_cursor,
+    &sql_drop,       &sql_digest, &sql_told,       NULL};
 
 static int cuts;     // how often the connection may still be cut
 static bool mended;  // what made counting 13 impossible has been mended
@@ -128,6 +138,16 @@ static status_t on_ready(struct message *message, const void *body)
     emit_counted(message, ready->service, ready->credit);
     Bus__V1__Ready answered = *ready;
     answered.credit += (uint32_t)row_int(&rows, 0, 0);
+    answer(message, &answered);
+    return OK;
+}
+
+static status_t on_save(struct message *message, const void *body)
+{
+    const Intake__V1__SaveDraft *command = body;
+    Intake__V1__Application answered = INTAKE__V1__APPLICATION__INIT;
+
+    answered.content = command->content;
     answer(message, &answered);
     return OK;
 }
@@ -203,6 +223,7 @@ static status_t on_writing_query(struct message *message, const void *body)
 static const struct command_row commands[] = {
     {&bus__v1__ready__descriptor, ROLE(EDITOR) | ROLE(APPROVER), on_ready},
     {&bus__v1__disconnect__descriptor, ROLES_CLOCK, on_due},
+    {&intake__v1__save_draft__descriptor, ROLE(EDITOR), on_save},
     {NULL, 0, NULL},
 };
 static const struct event_row events[] = {
@@ -1014,6 +1035,101 @@ static void what_is_being_tried_is_not_skipped(void **state)
     assert_int_equal(2, number_of(loop, HEARD));
 }
 
+// ------------------------------------------------------------------------------------------------- personal text
+
+#define PERSON "Åse Øvrebø"
+
+static struct work saving(struct loop *loop, const char *id, Bus__V1__Actor__Role role, const char *name)
+{
+    Intake__V1__SaveDraft save = INTAKE__V1__SAVE_DRAFT__INIT;
+    Intake__V1__Content content = INTAKE__V1__CONTENT__INIT;
+    Intake__V1__Contact contact = INTAKE__V1__CONTACT__INIT, *contacts[] = {&contact};
+    private_t person = TYPES__V1__PRIVATE__INIT;
+
+    person.text = (char *)name;
+    contact.name = &person;
+    contact.role = (char *)"prosjektleder";
+    content.n_contacts = 1;
+    content.contacts = contacts;
+    save.application_id = (char *)"a case";
+    save.content = &content;
+    return a_work(loop, id, role, &save);
+}
+
+static struct work erasing(struct loop *loop)
+{
+    Service__V1__Erase erase = SERVICE__V1__ERASE__INIT;
+
+    erase.case_id = (char *)"a case";
+    erase.ground = (char *)"the person asks for it";
+    return a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__UNIT_HEAD, &erase);
+}
+
+static int64_t digest_size(struct loop *loop, const char *id)
+{
+    struct message own = loop_message(loop), *message = &own;
+    struct rows rows;
+
+    assert_int_equal(OK, RUN(message, digest, &rows, TEXT(id)));
+    assert_int_equal(1, rows.count);
+    return row_int(&rows, 0, 0);
+}
+
+static void a_kept_answer_has_no_personal_text(void **state)
+{
+    struct loop *loop = *state;
+    struct message own = loop_message(loop), *message = &own;
+    struct rows rows;
+    const struct said *said = give(loop, saving(loop, an_id(loop), BUS__V1__ACTOR__ROLE__EDITOR, PERSON));
+
+    assert_int_equal(BUS__V1__REPLY__STATUS__OK, said->status);
+    assert_int_equal(OK, RUN(message, told, &rows, TEXT("prosjektleder")));
+    assert_int_equal(1, row_int(&rows, 0, 0));
+    assert_int_equal(OK, RUN(message, told, &rows, TEXT(PERSON)));
+    assert_int_equal(0, row_int(&rows, 0, 0));
+}
+
+// A digest would tell whether a guess at the text is right.
+static void a_digest_over_personal_text_ends_with_the_key(void **state)
+{
+    struct loop *loop = *state;
+    const char *kept = an_id(loop), *refused = an_id(loop);
+
+    give(loop, saving(loop, kept, BUS__V1__ACTOR__ROLE__EDITOR, PERSON));
+    give(loop, saving(loop, refused, BUS__V1__ACTOR__ROLE__READER, PERSON));
+    assert_int_equal(32, digest_size(loop, kept));
+    assert_int_equal(32, digest_size(loop, refused));
+    assert_int_equal(BUS__V1__REPLY__STATUS__OK, give(loop, erasing(loop))->status);  // when
+    assert_int_equal(0, digest_size(loop, kept));
+    assert_int_equal(0, digest_size(loop, refused));
+    // Asked again, whoever asks gets what was answered.
+    const struct said *again = give(loop, saving(loop, kept, BUS__V1__ACTOR__ROLE__EDITOR, PERSON));
+    assert_int_equal(BUS__V1__REPLY__STATUS__OK, again->status);
+}
+
+static void what_is_refused_after_an_erasure_leaves_no_digest_either(void **state)
+{
+    struct loop *loop = *state;
+    const char *late = an_id(loop);
+
+    give(loop, erasing(loop));
+    const struct said *said = give(loop, saving(loop, late, BUS__V1__ACTOR__ROLE__EDITOR, PERSON));
+    assert_int_equal(BUS__V1__REPLY__STATUS__REFUSED, said->status);
+    assert_non_null(strstr(said->reason, "was erased"));
+    assert_int_equal(0, digest_size(loop, late));
+}
+
+static void text_that_is_saved_and_erased_in_one_batch_leaves_no_digest(void **state)
+{
+    struct loop *loop = *state;
+    const char *kept = an_id(loop);
+    struct work works[] = {saving(loop, kept, BUS__V1__ACTOR__ROLE__EDITOR, PERSON), erasing(loop)};
+
+    inbox_commands(loop, works, 2);
+    assert_int_equal(BUS__V1__REPLY__STATUS__OK, works[1].status);
+    assert_int_equal(0, digest_size(loop, kept));
+}
+
 static void only_an_operator_redrives_and_only_what_stands_still(void **state)
 {
     struct loop *loop = *state;
@@ -1282,6 +1398,10 @@ int main(void)
         TEST(only_what_failed_is_skipped_and_the_rest_is_tried),
         TEST(nobody_confirms_a_skip_of_their_own_or_of_nobody),
         TEST(what_is_being_tried_is_not_skipped),
+        TEST(a_kept_answer_has_no_personal_text),
+        TEST(a_digest_over_personal_text_ends_with_the_key),
+        TEST(what_is_refused_after_an_erasure_leaves_no_digest_either),
+        TEST(text_that_is_saved_and_erased_in_one_batch_leaves_no_digest),
         TEST(another_log_is_not_followed),
         TEST(a_rewritten_log_is_not_followed),
         TEST(what_is_due_is_obeyed_once),

@@ -84,14 +84,44 @@ ALTER TABLE loop_incident
     ADD COLUMN skip_positions bigint[] NOT NULL DEFAULT '{}',
     ADD COLUMN skip boolean NOT NULL DEFAULT false;
 
--- Inbox: the answers given.
+-- schema: 3 personal text
+CREATE TABLE loop_private_key (     -- one of each case that personal text was taken for; erasing deletes it
+    case_id text PRIMARY KEY,
+    key bytea NOT NULL CHECK (length(key) = 32)
+);
+CREATE TABLE loop_private (         -- the texts themselves; the log and all other tables have their seals
+    case_id text REFERENCES loop_private_key ON DELETE CASCADE,
+    seal bytea CHECK (length(seal) = 32),
+    ciphertext bytea NOT NULL,      -- a nonce of 24 bytes, XChaCha20-Poly1305
+    PRIMARY KEY (case_id, seal)
+);
+CREATE TABLE loop_private_answered (  -- commands that brought personal text, accepted or refused
+    id uuid PRIMARY KEY,
+    case_id text NOT NULL
+);
+CREATE INDEX loop_private_answered_case ON loop_private_answered (case_id);
+CREATE TABLE loop_erasure (         -- cases whose personal text was destroyed; none is taken for them any more
+    case_id text PRIMARY KEY,
+    at_us bigint NOT NULL,          -- the first time
+    ground text NOT NULL,
+    law text NOT NULL,
+    erased_by text NOT NULL
+);
+
+-- Inbox: the answers given. The digest of a command that brought personal text of a case that has been erased is empty:
+-- it would tell whether a guess at the text is right.
 
 -- name: loop_find_answers
 SELECT id, digest, status, reason, type, body FROM loop_answered WHERE id = ANY ($1::uuid[]);
 
 -- name: loop_keep_answers
 INSERT INTO loop_answered (id, digest, status, reason, type, body)
-SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::text[], $5::text[], $6::bytea[]);
+SELECT given.id,
+       CASE WHEN EXISTS (SELECT FROM loop_private_answered AS private JOIN loop_erasure USING (case_id)
+                          WHERE private.id = given.id) THEN '' ELSE digest END,
+       status, reason, type, body
+  FROM unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::text[], $5::text[], $6::bytea[])
+    AS given (id, digest, status, reason, type, body);
 
 -- name: loop_read_only
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
@@ -256,6 +286,42 @@ SELECT id, kind, stream, subject, position, type, reason,
  WHERE $2::text = '' OR stream = $2
  ORDER BY opened_at
  LIMIT $1::bigint;
+
+-- Personal text.
+
+-- name: loop_note_private
+INSERT INTO loop_private_answered (case_id, id) VALUES ($1, $2::uuid) ON CONFLICT (id) DO NOTHING;
+
+-- name: loop_hold_private
+SELECT pg_advisory_xact_lock(hashtextextended('tildel private ' || current_schema() || ' ' || $1::text, 0));
+
+-- name: loop_load_private_key
+SELECT key, coalesce(at_us, 0), coalesce(ground, ''), coalesce(law, ''), coalesce(erased_by, ''),
+       (SELECT count(*) FROM loop_private AS private WHERE private.case_id = wanted.case_id)
+  FROM (SELECT $1::text AS case_id) AS wanted
+  LEFT JOIN loop_private_key USING (case_id)
+  LEFT JOIN loop_erasure USING (case_id);
+
+-- name: loop_keep_private_key
+INSERT INTO loop_private_key (case_id, key) VALUES ($1, $2::bytea);
+
+-- name: loop_keep_private
+INSERT INTO loop_private (case_id, seal, ciphertext)
+SELECT $1, seal, ciphertext FROM unnest($2::bytea[], $3::bytea[]) AS given (seal, ciphertext)
+    ON CONFLICT (case_id, seal) DO NOTHING;
+
+-- name: loop_open_private
+SELECT seal, ciphertext FROM loop_private WHERE case_id = $1 AND seal = ANY ($2::bytea[]);
+
+-- name: loop_drop_private
+DELETE FROM loop_private_key WHERE case_id = $1;
+
+-- name: loop_blank_digests
+UPDATE loop_answered SET digest = '' WHERE id IN (SELECT id FROM loop_private_answered WHERE case_id = $1);
+
+-- name: loop_keep_erasure
+INSERT INTO loop_erasure (case_id, at_us, ground, law, erased_by) VALUES ($1, $2::bigint, $3, $4, $5)
+    ON CONFLICT (case_id) DO NOTHING;
 
 -- How the service is doing.
 
