@@ -444,6 +444,52 @@ static void check_budget(struct faults *faults, const struct subject *subject)
         check_year(faults, subject, i);
 }
 
+// ---------------------------------------------------------------------------------------------- contacts
+
+// A personal text is seen here when it is saved, and never again: so whatever is wrong with it is wrong at once, in a
+// draft as well. Its faults do not quote it; a refusal is kept for ever.
+static void check_private(struct faults *faults, const char *path, const private_t *part)
+{
+    if (part == NULL || *part->text == '\0')
+        return;
+    field_line(faults, path, part->text);
+    if (part->text[strspn(part->text, " \t\n")] == '\0')
+        fault(faults, "%s is blank; write it, or leave it out", path);
+}
+
+// name@host.domain: one @ with something before it, and a dot within what stands after it.
+static bool email_shaped(const char *text)
+{
+    const char *at = strchr(text, '@'), *dot = at != NULL ? strchr(at, '.') : NULL;
+
+    return at != NULL && at > text && strchr(at + 1, '@') == NULL && strpbrk(text, " \t\n") == NULL &&
+           dot > at + 1 && text[strlen(text) - 1] != '.';
+}
+
+static void check_contact(struct faults *faults, const Contact *contact, const char *path)
+{
+    const private_t *name = contact->name, *email = contact->email;
+
+    if (name == NULL || (*name->text == '\0' && name->seal.len == 0))
+        lack(faults, "%s.name is missing", path);
+    check_private(faults, PATH("%s.name", path), name);
+    check_private(faults, PATH("%s.email", path), email);
+    if (email != NULL && *email->text != '\0' && !email_shaped(email->text))
+        fault(faults, "%s.email is no e-mail address; right is name@host.domain", path);
+    check_private(faults, PATH("%s.phone", path), contact->phone);
+    if (*contact->role != '\0')
+        field_line(faults, PATH("%s.role", path), contact->role);
+}
+
+static void check_contacts(struct faults *faults, const struct subject *subject)
+{
+    const Content *content = subject->content;
+
+    field_count(faults, "content.contacts", content->n_contacts, 0, CONTACTS_MOST);
+    for (size_t i = 0; i < content->n_contacts; i++)
+        check_contact(faults, content->contacts[i], PATH("content.contacts[%zu]", i));
+}
+
 // ------------------------------------------------------------------------------------------ public part
 
 bool content_has_partner(const Content *content, const char *organisation_number)
@@ -492,7 +538,7 @@ static check_f *const checks[] = {
     check_plan,         check_staffing,         check_risk,
     check_transfer,     check_earlier_projects, check_partners,
     check_budget,       check_personal_data,    check_language,
-    check_declarations, check_confirmations,
+    check_declarations, check_contacts,         check_confirmations,
 };
 
 void content_check(struct faults *faults, const struct dossier *dossier, const Content *content)

@@ -207,6 +207,27 @@ static inline void example_people(arena_t *arena, Content *content)
     content->partners = LIST(Partner *, partner);
 }
 
+static inline private_t *example_private(arena_t *arena, const char *text)
+{
+    private_t *part = arena_alloc(arena, sizeof *part);
+
+    types__v1__private__init(part);
+    part->text = (char *)text;
+    return part;
+}
+
+static inline Contact *example_contact(arena_t *arena)
+{
+    Contact *contact = arena_alloc(arena, sizeof *contact);
+
+    intake__v1__contact__init(contact);
+    contact->name = example_private(arena, "Åse Øvrebø");
+    contact->email = example_private(arena, "aase.oevreboe@example.no");
+    contact->phone = example_private(arena, "+47 000 00 001");
+    contact->role = (char *)"prosjektleder";
+    return contact;
+}
+
 static inline Content *example_content(arena_t *arena)
 {
     Content *content = arena_alloc(arena, sizeof *content);
@@ -224,6 +245,8 @@ static inline Content *example_content(arena_t *arena)
     content->n_budget = 1;
     content->budget = LIST(YearBudget *, example_year(arena, 2024));
     content->not_ordinary_operation = content->net_of_vat = true;
+    content->n_contacts = 1;
+    content->contacts = LIST(Contact *, example_contact(arena));
     example_plan(arena, content);
     example_people(arena, content);
     return content;

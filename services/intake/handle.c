@@ -187,6 +187,10 @@ static status_t on_get_application(struct message *message, const void *body)
     if (status == OK)
         status = store_load_surroundings(message, &dossier);
     if (status == OK)
+        status = private_erasure(message, query->application_id, &dossier.erasure);
+    if (status == OK && dossier.application.content != NULL)
+        status = private_open(message, query->application_id, dossier.application.content);
+    if (status == OK)
         status = rule_show(message, &dossier);
     return status;
 }

@@ -70,6 +70,7 @@ typedef Intake__V1__YearBudget YearBudget;
 typedef Intake__V1__BudgetLine BudgetLine;
 typedef Intake__V1__OwnShare OwnShare;
 typedef Intake__V1__OtherFunding OtherFunding;
+typedef Intake__V1__Contact Contact;
 typedef Types__V1__CallDefinition CallDefinition;
 typedef Types__V1__Criterion Criterion;
 typedef Types__V1__Text Text;
@@ -78,6 +79,7 @@ typedef Types__V1__Text Text;
 #define CONTENT_BYTES    (LIMIT_EVENT_BYTES - 16 * 1024)
 #define DEFINITION_BYTES (LIMIT_EVENT_BYTES - 48 * 1024)
 #define IMPORT_MOST      500  // organisations in one import
+#define CONTACTS_MOST    5    // persons to ask about an application
 
 // Of an application. The numbers are the contract's.
 enum application_state {
@@ -150,6 +152,7 @@ struct dossier {
     int n_confirmations;
     const struct confirmation *confirmations;
     const char *decision;  // what was decided elsewhere: "rejected", "awarded" or "refused"; "": nothing yet
+    struct erasure erasure;  // of its personal text
 };
 
 // ------------------------------------------------------------------------------------- fields (fields.c)

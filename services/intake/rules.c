@@ -492,6 +492,9 @@ status_t rule_show(struct message *message, const struct dossier *dossier)
     show_partners(message, dossier, &shown);
     shown.n_missing = (size_t)(faults.count < room ? faults.count : room);
     shown.missing = (char **)faults.texts;
+    shown.erased_at_us = dossier->erasure.at_us;
+    if (dossier->erasure.ground != NULL)
+        shown.erased_ground = arena_text(message->arena, dossier->erasure.ground);
     answer(message, &shown);
     return OK;
 }

@@ -669,6 +669,53 @@ static void a_draft_is_never_malformed(void **state)
                "content.budget[0].other has 31 entries; at most 30 are allowed");
 }
 
+// Names, addresses and numbers are seen when they are saved, and not again.
+static void a_contact_is_right_from_the_first_draft_on(void **state)
+{
+    (void)state;
+#define WRONG_CONTACT(change, part)                                                                          \
+    WRONG_SAVE(LEAD, JUNE_1, DRAFT, Contact *contact = content->contacts[0]; change, part)
+    static const char *const no_emails[] = {"aase",    "@example.no", "aase@",    "aase@example", "aase@.no",
+                                            "aase@b.", "a@b@c.no",    "a a@b.no", "aase@b.no\n"};
+    for (size_t i = 0; i < sizeof no_emails / sizeof no_emails[0]; i++)
+        WRONG_CONTACT(contact->email->text = (char *)no_emails[i],
+                      "content.contacts[0].email is no e-mail address; right is name@host.domain");
+    WRONG_CONTACT(contact->name->text = (char *)" ",
+                  "content.contacts[0].name is blank; write it, or leave it out");
+    WRONG_CONTACT(contact->phone->text = too_long(arena, LIMIT_LINE_BYTES),
+                  "content.contacts[0].phone is 501 bytes; at most 500");
+    WRONG_CONTACT(contact->name->text = (char *)"a\nb", "content.contacts[0].name has line breaks");
+    WRONG_CONTACT(contact->role = (char *)"a\nb", "content.contacts[0].role has line breaks");
+    WRONG_SAVE(LEAD, JUNE_1, DRAFT,
+               (content->n_contacts = 6, content->contacts = many(arena, content->contacts[0], 6)),
+               "content.contacts has 6 entries; at most 5 are allowed");
+}
+
+// A refusal is kept for ever and stands in logs.
+static void a_fault_of_a_contact_does_not_quote_it(void **state)
+{
+    (void)state;
+    struct message message = by(LEAD, JUNE_1);
+    struct dossier dossier = a_dossier(message.arena, DRAFT);
+    SaveDraft command = a_save(message.arena, 3);
+    command.content->contacts[0]->email->text = (char *)"aase.oevreboe";
+    check_refused(&message, rule_save(&message, &dossier, &command), "contacts[0].email is no");
+    assert_null(strstr(message.reason, "oevreboe"));
+}
+
+static void an_event_has_no_text_of_a_contact(void **state)
+{
+    (void)state;
+    struct message message = by(LEAD, JUNE_1);
+    struct dossier dossier = a_dossier(message.arena, DRAFT);
+    SaveDraft command = a_save(message.arena, 3);
+    assert_int_equal(OK, rule_save(&message, &dossier, &command));
+    const DraftSaved *event = check_emitted(&message, 1, 0, &intake__v1__draft_saved__descriptor);
+    assert_string_equal("", event->content->contacts[0]->name->text);
+    assert_string_equal("prosjektleder", event->content->contacts[0]->role);
+    assert_string_equal("Åse Øvrebø", command.content->contacts[0]->name->text);
+}
+
 // ------------------------------------------------------------------------------------------------ confirming
 
 static ConfirmParticipation a_confirmation(uint32_t version)
@@ -813,6 +860,21 @@ static void a_missing_text_is_named(void **state)
     WRONG(content->transfer->when = (char *)"", "content.transfer.when is missing");
     WRONG(content->not_ordinary_operation = false, "content.not_ordinary_operation is not declared");
     WRONG(content->net_of_vat = false, "content.net_of_vat is not declared");
+}
+
+static void a_contact_has_a_name_and_its_seal_is_enough(void **state)
+{
+    (void)state;
+    WRONG(content->contacts[0]->name = NULL, "content.contacts[0].name is missing");
+    WRONG(content->contacts[0]->name->text = (char *)"", "content.contacts[0].name is missing");
+
+    struct message message = by(LEAD, JUNE_1);
+    struct dossier dossier = a_dossier(message.arena, DRAFT);
+    Contact *contact = dossier.application.content->contacts[0];
+    contact->name->text = contact->email->text = contact->phone->text = (char *)"";  // as the tables have it
+    contact->name->seal = (ProtobufCBinaryData){.data = (uint8_t[32]){1}, .len = 32};
+    RequestApproval command = a_request(3);
+    assert_int_equal(OK, rule_request(&message, &dossier, &command));
 }
 
 static void codes_are_chosen_and_each_once(void **state)
@@ -1205,12 +1267,16 @@ int main(void)
         cmocka_unit_test(a_draft_may_be_incomplete),
         cmocka_unit_test(only_the_leads_people_save_and_only_the_version_they_saw),
         cmocka_unit_test(a_draft_is_never_malformed),
+        cmocka_unit_test(a_contact_is_right_from_the_first_draft_on),
+        cmocka_unit_test(a_fault_of_a_contact_does_not_quote_it),
+        cmocka_unit_test(an_event_has_no_text_of_a_contact),
         cmocka_unit_test(a_partner_confirms_its_share_once),
         cmocka_unit_test(only_a_partner_confirms_and_only_what_it_has_seen),
         cmocka_unit_test(a_complete_application_is_frozen_for_approval),
         cmocka_unit_test(own_contribution_of_exactly_the_least_share_is_enough),
         cmocka_unit_test(approval_is_requested_by_the_lead_in_time),
         cmocka_unit_test(a_missing_text_is_named),
+        cmocka_unit_test(a_contact_has_a_name_and_its_seal_is_enough),
         cmocka_unit_test(codes_are_chosen_and_each_once),
         cmocka_unit_test(goals_plan_and_earlier_projects_are_whole),
         cmocka_unit_test(special_personal_data_needs_an_assessment),

@@ -4,6 +4,7 @@
 
 #include "example.h"
 #include "intake_store.sql.h"
+#include "service_v1.pb-c.h"
 #include "values/values.h"
 
 #include <stdlib.h>
@@ -234,16 +235,48 @@ static void an_application_goes_from_draft_to_delivery_and_replays_equal(void **
     check_replay(&intake_service, world->db);
 }
 
-static void the_hash_is_over_the_bytes_that_were_saved(void **state)
+static void the_hash_is_over_the_bytes_that_were_saved_with_seals_for_texts(void **state)
 {
     struct world *world = *state;
     struct message message = as(world, JUNE_1, ROLE_OF(EDITOR), LEAD);
+    Content *saved = example_content(message.arena);
     size_t size;
 
     given_request(world, JUNE_1);                      // given
     const Application *application = shown(&message);  // when
-    const uint8_t *bytes = message_encode(message.arena, example_content(message.arena), &size);
+    const Contact *told = application->content->contacts[0];
+    Contact *contact = saved->contacts[0];
+    contact->name->text = contact->email->text = contact->phone->text = (char *)"";
+    contact->name->seal = told->name->seal;
+    contact->email->seal = told->email->seal;
+    contact->phone->seal = told->phone->seal;
+    const uint8_t *bytes = message_encode(message.arena, saved, &size);
     assert_string_equal(sha256_text(message.arena, bytes, size), application->content_sha256);  // then
+}
+
+static void whom_to_ask_is_told_until_it_is_erased(void **state)
+{
+    struct world *world = *state;
+    Service__V1__Erase erase = SERVICE__V1__ERASE__INIT;
+
+    given_request(world, JUNE_1);  // given
+    const Application *before = now(world);
+    assert_string_equal("Åse Øvrebø", before->content->contacts[0]->name->text);
+    assert_string_equal("aase.oevreboe@example.no", before->content->contacts[0]->email->text);
+    assert_true(before->erased_at_us == 0);
+    erase.case_id = (char *)APPLICATION;  // when
+    erase.ground = (char *)"the person asks for it";
+    gives(world, OK, as(world, JUNE_1 + HOUR, ROLE_OF(UNIT_HEAD), ""), &erase);
+    const Application *after = now(world);  // then
+    assert_string_equal("", after->content->contacts[0]->name->text);
+    assert_string_equal("prosjektleder", after->content->contacts[0]->role);
+    assert_string_equal(before->content_sha256, after->content_sha256);
+    assert_true(after->erased_at_us == JUNE_1 + HOUR);
+    assert_string_equal("the person asks for it", after->erased_ground);
+    assert_int_equal(0, after->n_missing);
+    signs(world, 1, DEADLINE - 1);
+    assert_int_equal(SUBMITTED, now(world)->state);
+    check_replay(&intake_service, world->db);
 }
 
 static void a_late_one_becomes_timely_when_the_deadline_moves_behind_it(void **state)
@@ -623,7 +656,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_A_WORLD(an_application_goes_from_draft_to_delivery_and_replays_equal),
-        IN_A_WORLD(the_hash_is_over_the_bytes_that_were_saved),
+        IN_A_WORLD(the_hash_is_over_the_bytes_that_were_saved_with_seals_for_texts),
+        IN_A_WORLD(whom_to_ask_is_told_until_it_is_erased),
         IN_A_WORLD(a_late_one_becomes_timely_when_the_deadline_moves_behind_it),
         IN_A_WORLD(an_extended_call_opens_again_and_closes_at_the_new_deadline),
         IN_A_WORLD(drafts_expire_but_not_what_was_delivered),
