@@ -471,7 +471,7 @@ def conflict(stage, case):
     """A reader finds that the applicant is a former employer: out, for good, and somebody else comes in."""
     place = case.facts["readers"].index(case.facts["conflicted"])
     stage.does(case.reader(place), "evaluation.v1.DeclareInterest", application_id=case.id, conflict=True,
-               ground="fvl. § 6 annet ledd: ansatt hos søkeren inntil i fjor")
+               ground="fvl. § 6 annet ledd", relation={"text": "ansatt hos søkeren inntil i fjor"})
     stage.refused(case.reader(place), "you declared a conflict of interest", "evaluation.v1.Score",
                   application_id=case.id, criterion="F",
                   value=5, reason="Skal ikke telle.")

@@ -85,6 +85,8 @@ enum case_state {
 struct interest {
     const char *person;
     bool conflict;
+    const char *ground;
+    ProtobufCBinaryData relation;  // its seal; empty: none was told
 };
 
 // Who reads. person is "" where nobody was assigned.

@@ -199,6 +199,32 @@ static void add_scores(struct message *message, const struct case_file *file, Ca
     }
 }
 
+// What somebody has to do with an applicant is for those who answer for impartiality.
+static void add_declarations(struct message *message, const struct case_file *file, Case *view)
+{
+    int role = message->actor->role;
+
+    if (role != BUS__V1__ACTOR__ROLE__UNIT_HEAD && role != BUS__V1__ACTOR__ROLE__AUDITOR)
+        return;
+    view->declarations = arena_alloc(message->arena,
+                                     sizeof *view->declarations * (size_t)(file->n_interests + 1));
+    for (int i = 0; i < file->n_interests; i++) {
+        const struct interest *interest = &file->interests[i];
+        InterestDeclared *one = arena_alloc(message->arena, sizeof *one);
+        evaluation__v1__interest_declared__init(one);
+        one->application_id = (char *)file->id;
+        one->person = (char *)interest->person;
+        one->conflict = interest->conflict;
+        one->ground = (char *)interest->ground;
+        if (interest->relation.len > 0) {
+            one->relation = arena_alloc(message->arena, sizeof *one->relation);
+            types__v1__private__init(one->relation);
+            one->relation->seal = interest->relation;
+        }
+        view->declarations[view->n_declarations++] = one;
+    }
+}
+
 static status_t on_get_case(struct message *message, const void *body)
 {
     const GetCase *query = body;
@@ -219,8 +245,11 @@ static status_t on_get_case(struct message *message, const void *body)
     view.n_criteria = file.call->n_criteria;
     add_readers(message, &file, &view);
     add_scores(message, &file, &view);
-    answer(message, &view);
-    return OK;
+    add_declarations(message, &file, &view);
+    status = private_open(message, file.id, &view);
+    if (status == OK)
+        answer(message, &view);
+    return status;
 }
 
 static status_t on_list_cases(struct message *message, const void *body)

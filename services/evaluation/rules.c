@@ -147,6 +147,8 @@ status_t rule_declare(struct message *message, const struct case_file *file, con
         return fail(message, REFUSED,
                     "ground is missing: name the paragraph and the relation in application %s", file->id);
     status = text_fits(message, file, "ground", command->ground, LIMIT_LINE_BYTES);
+    if (status == OK && command->relation != NULL)
+        status = text_fits(message, file, "relation", command->relation->text, LIMIT_LINE_BYTES);
     if (status != OK)
         return status;
 
@@ -162,6 +164,7 @@ status_t rule_declare(struct message *message, const struct case_file *file, con
     event.person = message->actor->subject;
     event.conflict = command->conflict;
     event.ground = command->ground;
+    event.relation = command->relation;
     emit(message, &event);
     return OK;
 }

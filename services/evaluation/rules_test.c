@@ -124,6 +124,19 @@ static void a_ground_is_a_line(void **state)
                   "ground of application a-1 is 501 bytes long");
 }
 
+static void a_relation_is_a_line_and_is_not_quoted(void **state)
+{
+    (void)state;
+    struct message message = BY("new", READER);
+    struct case_file file = a_case(RECEIVED);
+    DeclareInterest command = a_declaration(true);
+    Types__V1__Private relation = TYPES__V1__PRIVATE__INIT;
+    command.relation = &relation;
+    relation.text = too_long(&message, LIMIT_LINE_BYTES);
+    check_refused(&message, rule_declare(&message, &file, &command),
+                  "relation of application a-1 is 501 bytes long");
+}
+
 static void a_conflict_can_not_be_taken_back(void **state)
 {
     (void)state;
@@ -972,6 +985,7 @@ int main(void)
         cmocka_unit_test(a_declaration_names_the_person_who_made_it),
         cmocka_unit_test(a_conflict_needs_its_ground),
         cmocka_unit_test(a_ground_is_a_line),
+        cmocka_unit_test(a_relation_is_a_line_and_is_not_quoted),
         cmocka_unit_test(a_conflict_can_not_be_taken_back),
         cmocka_unit_test(declaring_the_same_twice_changes_nothing),
         cmocka_unit_test(a_conflict_may_be_found_later),

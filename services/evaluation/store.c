@@ -20,7 +20,10 @@ static status_t load_interests(struct message *message, struct case_file *file)
         return status;
     struct interest *interests = arena_alloc(message->arena, sizeof *interests * (size_t)(rows.count + 1));
     for (int i = 0; i < rows.count; i++)
-        interests[i] = (struct interest){.person = row_text(&rows, i, 0), .conflict = row_int(&rows, i, 1)};
+        interests[i] = (struct interest){.person = row_text(&rows, i, 0),
+                                         .conflict = row_int(&rows, i, 1),
+                                         .ground = row_text(&rows, i, 2),
+                                         .relation = row_bytes(&rows, i, 3)};
     file->interests = interests;
     file->n_interests = rows.count;
     return OK;
@@ -158,8 +161,11 @@ status_t store_case_closed(struct message *message, const void *body)
 status_t store_interest_declared(struct message *message, const void *body)
 {
     const InterestDeclared *event = body;
+    const ProtobufCBinaryData none = {0, NULL}, seal = event->relation != NULL ? event->relation->seal : none;
+
     return RUN(message, declare_interest, NULL, TEXT(event->application_id), TEXT(event->person),
-               BOOL(event->conflict), TEXT(event->ground));
+               BOOL(event->conflict), TEXT(event->ground),
+               BYTES(seal.len > 0 ? seal.data : (uint8_t *)"", seal.len));
 }
 
 status_t store_late_admitted(struct message *message, const void *body)

@@ -76,6 +76,9 @@ CREATE TABLE heard_decision (
     application_id text PRIMARY KEY
 );
 
+-- schema: 2 what the relation is
+ALTER TABLE interest ADD COLUMN relation bytea NOT NULL DEFAULT '';  -- a seal (types.v1.Private)
+
 -- Loading a case.
 
 -- name: lock_case
@@ -98,7 +101,7 @@ SELECT case_file.call_id, case_file.organisation_number, case_file.state, case_f
  WHERE case_file.application_id = $1;
 
 -- name: load_interests
-SELECT person, conflict FROM interest WHERE application_id = $1 ORDER BY person;
+SELECT person, conflict, ground, relation FROM interest WHERE application_id = $1 ORDER BY person;
 
 -- name: load_readers
 SELECT place, person, reason FROM reader WHERE application_id = $1 ORDER BY place;
@@ -133,11 +136,12 @@ VALUES ($1, $2, $3, $4::smallint, $5::bigint);
 UPDATE case_file SET state = $2::smallint, reopened = false WHERE application_id = $1;
 
 -- name: declare_interest
-INSERT INTO interest (application_id, person, conflict, ground)
-VALUES ($1, $2, $3::boolean, $4)
+INSERT INTO interest (application_id, person, conflict, ground, relation)
+VALUES ($1, $2, $3::boolean, $4, $5::bytea)
     ON CONFLICT (application_id, person) DO UPDATE
    SET conflict = interest.conflict OR excluded.conflict,
-       ground = CASE WHEN interest.conflict THEN interest.ground ELSE excluded.ground END;
+       ground = CASE WHEN interest.conflict THEN interest.ground ELSE excluded.ground END,
+       relation = CASE WHEN interest.conflict THEN interest.relation ELSE excluded.relation END;
 
 -- name: answer_check
 UPDATE case_file SET state = $2::smallint, checked_by = $3, unmet = $4::integer WHERE application_id = $1;

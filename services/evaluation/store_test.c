@@ -306,6 +306,30 @@ static void a_conflict_found_later_blocks_and_demands_a_substitute(void **state)
     check_replay(&evaluation_service, db);
 }
 
+static void what_somebody_has_to_do_with_an_applicant_is_told_to_the_head_alone(void **state)
+{
+    (void)state;
+    a_case_with_two_readers();
+    DeclareInterest command = EVALUATION__V1__DECLARE_INTEREST__INIT;
+    Types__V1__Private relation = TYPES__V1__PRIVATE__INIT;
+    command.application_id = "a-1";
+    command.conflict = true;
+    command.ground = "fvl. § 6";
+    command.relation = &relation;
+    relation.text = "gift med rektor";
+    DOES("third", READER, &command);
+    assert_int_equal(0, sees("first", BUS__V1__ACTOR__ROLE__READER)->n_declarations);
+    const Case *view = sees("head", BUS__V1__ACTOR__ROLE__UNIT_HEAD);
+    int told = 0;
+    for (size_t i = 0; i < view->n_declarations; i++) {
+        const InterestDeclared *one = view->declarations[i];
+        assert_true((one->relation != NULL) == (strcmp(one->person, "third") == 0));
+        told += one->relation != NULL && strcmp(one->relation->text, "gift med rektor") == 0;
+    }
+    assert_int_equal(1, told);
+    check_replay(&evaluation_service, db);
+}
+
 static void a_late_case_becomes_timely_by_an_extension_for_all(void **state)
 {
     (void)state;
@@ -420,6 +444,8 @@ int main(void)
                                         close_database),
         cmocka_unit_test_setup_teardown(a_conflict_found_later_blocks_and_demands_a_substitute, open_database,
                                         close_database),
+        cmocka_unit_test_setup_teardown(what_somebody_has_to_do_with_an_applicant_is_told_to_the_head_alone,
+                                        open_database, close_database),
         cmocka_unit_test_setup_teardown(a_late_case_becomes_timely_by_an_extension_for_all, open_database,
                                         close_database),
         cmocka_unit_test_setup_teardown(a_rejection_is_by_another_and_in_the_municipalitys_written_form,
