@@ -416,6 +416,7 @@ class Stack:
                 "BUS_BROKER": f"tcp://127.0.0.1:{ports['broker']}",
                 "BUS_FEED": f"tcp://127.0.0.1:{ports['feed']}",
                 "MIGRATE_URL": self.cluster.url("tildel_owner"),
+                "ERASURE_LEDGER": str(self.folder / "erasures"),
                 "TILDEL_PROTOSET": str(self.binaries / "proto" / "tildel.protoset")}
 
     def built(self, name):

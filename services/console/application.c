@@ -196,6 +196,9 @@ static int run_show(struct console *console)
         printf("partner %s has confirmed\n", application->confirmed_partners[i]);
     for (size_t i = 0; i < application->n_missing; i++)
         printf("missing: %s\n", application->missing[i]);
+    if (application->erased_at_us != 0)
+        printf("personal text was erased %s: %s\n", moment_text(console->arena, application->erased_at_us),
+               application->erased_ground);
     if (application->content != NULL) {
         size_t size;
         uint8_t *bytes = message_encode(console->arena, application->content, &size);

@@ -62,6 +62,7 @@ extern const struct command commands_status[];
 extern const struct command commands_settings[];
 extern const struct command commands_incident[];
 extern const struct command commands_receipt[];
+extern const struct command commands_erase[];
 extern const struct command *const command_groups[];
 int run_verify(struct console *console);
 int run_compare(struct console *console);

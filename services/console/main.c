@@ -13,7 +13,7 @@
 const struct command *const command_groups[] = {
     commands_send,     commands_register, commands_call,    commands_application, commands_case,
     commands_money,    commands_audit,    commands_log,     commands_replay,      commands_status,
-    commands_settings, commands_incident, commands_receipt, NULL,
+    commands_settings, commands_incident, commands_receipt, commands_erase,       NULL,
 };
 
 int main(int argc, char **argv)

@@ -133,7 +133,8 @@ def streams(events):
         if one.id in ids:
             yield f"position {event.position}: event {one.id} stands twice"
         ids.add(one.id)
-        if not one.stream.startswith(one.source + "/") or not one.type.startswith(one.source + "."):
+        common = one.type == "service.v1.CaseErased" and one.stream.startswith(one.source + "/erasure/")
+        if not one.stream.startswith(one.source + "/") or not (one.type.startswith(one.source + ".") or common):
             yield f"position {event.position}: {one.type} in {one.stream} is not of {one.source}"
         if not one.rehearsal:
             yield f"position {event.position}: an event of a rehearsal is not marked"
