@@ -214,7 +214,7 @@ static void replay_one(const struct service *service, db_t *into, ProtobufCBinar
     message.db = into;
     status_t status = db_begin(&message);
     if (status == OK)
-        status = follow_entry(service, &message, ++position, bytes.data, bytes.len, &harvest, true);
+        status = follow_entry(service, &message, ++position, bytes.data, bytes.len, &harvest, REPLAYING);
     if (status == OK)
         status = db_commit(&message);
     if (status != OK)

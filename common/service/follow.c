@@ -85,10 +85,10 @@ static struct message heard_message(const struct service *service, struct messag
     return heard;
 }
 
-static status_t own_event(const struct service *service, struct message *heard, bool replaying)
+static status_t own_event(const struct service *service, struct message *heard, enum following following)
 {
-    status_t status = service->witness ? service->witness(heard, NULL) : OK;
-    if (status == OK && replaying) {
+    status_t status = service->witness && following != APPLYING ? service->witness(heard, NULL) : OK;
+    if (status == OK && following != FOLLOWING) {
         heard->position = 0;  // as it was when the event was made
         status = dispatch_applied(service, heard);
     }
@@ -96,7 +96,7 @@ static status_t own_event(const struct service *service, struct message *heard, 
 }
 
 static status_t handle(const struct service *service, struct message *message, uint64_t position,
-                       const Eventlog__V1__Event *event, struct harvest *harvest, bool replaying)
+                       const Eventlog__V1__Event *event, struct harvest *harvest, enum following following)
 {
     struct message heard = heard_message(service, message, position, event);
     actor_t self = BUS__V1__ACTOR__INIT;
@@ -104,19 +104,19 @@ static status_t handle(const struct service *service, struct message *message, u
     self.role = BUS__V1__ACTOR__ROLE__SERVICE;
 
     status_t status = strcmp(event->source, service->name) == 0
-                          ? own_event(service, &heard, replaying)
-                          : dispatch_heard(service, &heard, &self, harvest, replaying);
+                          ? own_event(service, &heard, following)
+                          : dispatch_heard(service, &heard, &self, harvest, following != FOLLOWING);
     if (status != OK)
         fail(message, status, "%s", heard.reason ? heard.reason : "the event could not be handled");
     return status;
 }
 
 status_t follow_entry(const struct service *service, struct message *message, uint64_t position,
-                      const uint8_t *bytes, size_t size, struct harvest *harvest, bool replaying)
+                      const uint8_t *bytes, size_t size, struct harvest *harvest, enum following following)
 {
     Eventlog__V1__Event *event = NULL;
     status_t status = message_decode(message, &eventlog__v1__event__descriptor, bytes, size, &event);
-    return status == OK ? handle(service, message, position, event, harvest, replaying) : status;
+    return status == OK ? handle(service, message, position, event, harvest, following) : status;
 }
 
 // ------------------------------------------------------------------------------------------- one transaction
@@ -151,7 +151,7 @@ static status_t hear_one(struct loop *loop, struct message *message, const Event
             status = park_behind(&hand, follow->held, stuck, entry->position, event, entry->event.data,
                                  entry->event.len);
         else
-            status = handle(loop->service, &hand, entry->position, event, harvest, false);
+            status = handle(loop->service, &hand, entry->position, event, harvest, FOLLOWING);
     }
     if (status != OK)
         fail(message, status, "%s", hand.reason);

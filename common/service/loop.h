@@ -191,9 +191,16 @@ int follow_turn(struct loop *loop);
 // What operators let go on is tried again.
 void follow_redrive(struct loop *loop);
 
-// Handle one entry inside the caller's transaction. replaying: apply own events, hear others', never react.
+// What an entry of the log is read for.
+enum following {
+    FOLLOWING,  // as it comes: others' events are heard and reacted to; own ones are shown to a read model
+    REPLAYING,  // own events are applied as well, and nothing is reacted to
+    APPLYING,   // an own event is applied, and nothing else
+};
+
+// Handle one entry inside the caller's transaction.
 status_t follow_entry(const struct service *service, struct message *message, uint64_t position,
-                      const uint8_t *bytes, size_t size, struct harvest *harvest, bool replaying);
+                      const uint8_t *bytes, size_t size, struct harvest *harvest, enum following following);
 
 // What stands still: streams and subjects behind an incident.
 struct held;
@@ -272,6 +279,8 @@ void figures_waiting(struct loop *loop);
 const char *instance_name(void);  // INSTANCE, else the host's name
 // again: go on in the schema that an earlier replay made, from where it stands.
 int replay_main(const struct service *service, const char *into, const char *until, bool again);
+// Bring the live tables, of a database that came back older than the log, up to it.
+int catch_up_main(const struct service *service);
 // Answer one query from a schema that was rebuilt: bus.v1.Request and body on standard input, bus.v1.Reply and
 // body on standard output, each as four bytes of length (most significant first) and that many bytes.
 int query_main(const struct service *service, const char *from);

@@ -131,7 +131,7 @@ static status_t next_parked(struct loop *loop, struct message *message, const st
     struct message hand = message_new(loop->hand);
     hand.db = loop->db;
     status = follow_entry(loop->service, &hand, (uint64_t)row_int(&rows, 0, 0), bytes.data, bytes.len,
-                          harvest, false);
+                          harvest, FOLLOWING);
     if (status != OK)
         return fail(message, status, "%s", hand.reason);
     return RUN(message, loop_unpark, NULL, INT(row_int(&rows, 0, 0)));

@@ -9,6 +9,11 @@
 //
 // How far the rebuilt tables are stands beside them, in their own loop_cursor, moved in the transaction that
 // moved them; so a replay that was stopped, or one that follows the log, goes on where it stands.
+//
+// CATCHING UP is the same for the live tables of a database that came back older than the log: a backup was restored, and
+// the end of the log was put back by the witness. Own events are applied that are beyond the last version of
+// their stream. Others' are heard as far as they were reacted to, which the own events say that they caused; from there on
+// the service itself hears and reacts, as it always does.
 #include "service/loop.h"
 
 #include "clock/clock.h"
@@ -19,6 +24,7 @@
 #include "values/values.h"
 
 #include <assert.h>
+#include <czmq.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -43,6 +49,9 @@ struct replay {
     uint64_t *skipped;  // positions that are left out, as far as they are known
     size_t n_skipped;
     bool surprised;  // some of them were met only after their place had passed
+    bool live;         // catching up
+    uint64_t heard;    // ... where the live tables stood
+    uint64_t reacted;  // ... the last of others' events that an own event names as its cause; at least `heard`
 };
 
 // ---------------------------------------------------------------------------------------------- skipped
@@ -74,6 +83,56 @@ static void learn_skipped(struct replay *replay, struct message *message, const 
     }
 }
 
+// ---------------------------------------------------------------------------------------------- what is lacking
+
+// What this process has decided since the database came back can differ from what it had decided before.
+static status_t check_decided(struct message *message, const Eventlog__V1__Event *event,
+                              const Eventlog__V1__Entry *entry)
+{
+    struct rows rows;
+
+    status_t status = RUN(message, loop_own_bytes, &rows, TEXT(event->stream), INT((int64_t)event->version));
+    if (status != OK || rows.count == 0)
+        return status;
+    ProtobufCBinaryData bytes = row_bytes(&rows, 0, 0);
+    if (bytes.len == entry->event.len && memcmp(bytes.data, entry->event.data, bytes.len) == 0)
+        return OK;
+    return fail(message, POISON,
+                "version %llu of %s was decided again, and otherwise, since this database came back; restore the "
+                "backup once more and catch up before anything serves",
+                (unsigned long long)event->version, event->stream);
+}
+
+// Catching up: is this own event beyond what the tables hold?
+static status_t is_lacking(struct message *message, const Eventlog__V1__Event *event,
+                           const Eventlog__V1__Entry *entry, bool *ret)
+{
+    struct rows rows;
+
+    status_t status = RUN(message, loop_last_version, &rows, TEXT(event->stream));
+    if (status != OK)
+        return status;
+    uint64_t last = rows.count > 0 ? (uint64_t)row_int(&rows, 0, 0) : 0;
+    *ret = event->version > last;
+    if (event->version > last + 1)
+        return fail(message, POISON, "%s stands at version %llu and the log goes on with %llu", event->stream,
+                    (unsigned long long)last, (unsigned long long)event->version);
+    return *ret ? RUN(message, loop_catch_version, NULL, TEXT(event->stream), INT((int64_t)event->version))
+                : check_decided(message, event, entry);
+}
+
+// What the live tables lack of an entry: *ret_following, or nothing.
+static status_t lacking(const struct replay *replay, struct message *message, const Eventlog__V1__Event *event,
+                        const Eventlog__V1__Entry *entry, bool own, bool *ret, enum following *ret_following)
+{
+    bool unheard = entry->position > replay->heard && entry->position <= replay->reacted, beyond = false;
+
+    status_t status = own ? is_lacking(message, event, entry, &beyond) : OK;
+    *ret = unheard || beyond;
+    *ret_following = !own || (unheard && beyond) ? REPLAYING : beyond ? APPLYING : FOLLOWING;
+    return status;
+}
+
 // ---------------------------------------------------------------------------------------------- entries
 
 static status_t one(struct replay *replay, const Eventlog__V1__Entry *entry, bool *ret_parked,
@@ -85,6 +144,8 @@ static status_t one(struct replay *replay, const Eventlog__V1__Entry *entry, boo
     arena_reset(replay->hand);
     struct message message = message_new(replay->hand);
     const char *stuck = NULL;
+    enum following following = REPLAYING;
+    bool wanted = true;
     message.db = replay->db;
     status_t status = message_decode(&message, &eventlog__v1__event__descriptor, entry->event.data,
                                      entry->event.len, &event);
@@ -93,15 +154,17 @@ static status_t one(struct replay *replay, const Eventlog__V1__Entry *entry, boo
         learn_skipped(replay, &message, event);
     else if (status == OK && is_skipped(replay, entry->position))
         return OK;
-    if (status == OK && !own)
+    if (status == OK && replay->live)
+        status = lacking(replay, &message, event, entry, own, &wanted, &following);
+    if (status == OK && wanted && !own)
         stuck = held_behind(replay->held, event->stream, event->subject);
     *ret_parked = stuck != NULL;
     if (stuck != NULL) {
         status = park_behind(&message, replay->held, stuck, entry->position, event, entry->event.data,
                              entry->event.len);
-    } else if (status == OK && (own || service_hears(replay->service, event->type))) {
+    } else if (status == OK && wanted && (own || service_hears(replay->service, event->type))) {
         status = follow_entry(replay->service, &message, entry->position, entry->event.data, entry->event.len,
-                              &harvest, true);
+                              &harvest, following);
         replay->events++;
     }
     if (status != OK)
@@ -109,8 +172,10 @@ static status_t one(struct replay *replay, const Eventlog__V1__Entry *entry, boo
     return status;
 }
 
-static status_t move_cursor(struct message *message, uint64_t position)
+static status_t move_cursor(const struct replay *replay, struct message *message, uint64_t position)
 {
+    if (replay->live && position > replay->reacted)
+        position = replay->reacted;
     return RUN(message, loop_move_cursor, NULL, INT((int64_t)position), TEXT(""), INT(0), BYTES("", 0));
 }
 
@@ -139,7 +204,7 @@ static status_t chunk(struct replay *replay, Eventlog__V1__Entry *const entries[
         replay->parked += is_parked;
     }
     if (status == OK)
-        status = move_cursor(&message, entries[count - 1]->position);
+        status = move_cursor(replay, &message, entries[count - 1]->position);
     if (status == OK)
         status = db_commit(&message);
     if (status != OK) {
@@ -169,7 +234,7 @@ static status_t park(struct replay *replay, const Eventlog__V1__Entry *entry,
         status = park_behind(&message, replay->held, event->stream, entry->position, event, entry->event.data,
                              entry->event.len);
     if (status == OK)
-        status = move_cursor(&message, entry->position);
+        status = move_cursor(replay, &message, entry->position);
     if (status == OK)
         status = db_commit(&message);
     if (status != OK)
@@ -445,6 +510,104 @@ static bool is_name(const char *into)
     return length >= 1 && length <= 63 && into[0] >= 'a' && into[0] <= 'z' &&
            strspn(into, "abcdefghijklmnopqrstuvwxyz0123456789_") == length;
 }
+
+// ---------------------------------------------------------------------------------------------- catching up
+
+// Others' events by their ids, and with them the last that an own event names as its cause.
+static void scan_entry(struct replay *replay, zhashx_t *others, const Eventlog__V1__Entry *entry)
+{
+    struct message message = message_new(replay->page);
+    Eventlog__V1__Event *event;
+
+    if (message_decode(&message, &eventlog__v1__event__descriptor, entry->event.data, entry->event.len, &event) !=
+        OK)
+        return;  // what cannot be read is parked when it is its turn
+    if (strcmp(event->source, replay->service->name) != 0) {
+        zhashx_insert(others, event->id, (void *)(uintptr_t)entry->position);
+        return;
+    }
+    learn_skipped(replay, &message, event);
+    uint64_t cause = (uint64_t)(uintptr_t)zhashx_lookup(others, event->causation);
+    replay->reacted = cause > replay->reacted ? cause : replay->reacted;
+}
+
+static bool scan(struct replay *replay, const char **ret_reason)
+{
+    zhashx_t *others = zhashx_new();
+    const Eventlog__V1__Page *page = NULL;
+    uint64_t at = replay->heard;
+    bool well = true;
+
+    do {
+        arena_reset(replay->page);
+        well = read_page(replay, at, &page, ret_reason);
+        for (size_t i = 0; well && i < page->n_entries; i++, at++)
+            scan_entry(replay, others, page->entries[i]);
+    } while (well && page->n_entries > 0);
+    zhashx_destroy(&others);
+    replay->surprised = false;
+    replay->until = at;
+    return well;
+}
+
+static status_t take_lease(struct message *message, const struct service *service)
+{
+    struct rows rows;
+
+    status_t status = RUN(message, loop_lease, &rows, INT(0));
+    if (status == OK && !row_int(&rows, 0, 1))
+        status = fail(message, REFUSED, "an instance of %s is at work; stop all of them first", service->name);
+    return status;
+}
+
+static bool catch_up(struct replay *replay, const char **ret_reason)
+{
+    struct message message = message_new(replay->hand);
+
+    if (load(replay, &message) != OK || take_lease(&message, replay->service) != OK) {
+        *ret_reason = arena_text(replay->page, message.reason);
+        return false;
+    }
+    replay->heard = replay->reacted = replay->position;
+    return scan(replay, ret_reason) && (replay->until == replay->heard || pages(replay, ret_reason));
+}
+
+int catch_up_main(const struct service *service)
+{
+    arena_t *kept = arena_new(LIMIT_ARENA_BYTES);
+    struct service_sql sql = service_sql(service);
+    struct bus_config bus = bus_config_from_env(service->name);
+    struct db_config config = {.url = env_url(kept, "DATABASE_URL"),
+                               .schema = service->name,
+                               .statements = sql.statements,
+                               .application_name = "catch-up"};
+    struct replay replay = {.service = service,
+                            .page = arena_new(LIMIT_ARENA_BYTES),
+                            .hand = arena_new(LIMIT_ARENA_BYTES),
+                            .held = held_new(),
+                            .live = true};
+    const char *reason = "";
+
+    bus.feed = NULL;
+    bus.serves = NULL;
+    replay.bus = bus_connect(&bus);
+    replay.db = db_new(&config);
+    bool well = catch_up(&replay, &reason);
+    if (well)
+        tell(&replay, true);
+    else
+        fprintf(stderr, "the tables can not be brought up to the log: %s\n", reason);
+    db_destroy(&replay.db);
+    bus_destroy(&replay.bus);
+    held_destroy(&replay.held);
+    free(replay.skipped);
+    arena_destroy(&kept);
+    arena_destroy(&replay.page);
+    arena_destroy(&replay.hand);
+    return well ? 0 : 1;
+}
+
+// ---------------------------------------------------------------------------------------------- rebuilding
 
 int replay_main(const struct service *service, const char *into, const char *until, bool again)
 {

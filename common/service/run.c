@@ -365,13 +365,16 @@ static int help(const struct service *service, FILE *to, int code)
             "the\n"
             "                                        position or instant (ISO 8601) UNTIL\n"
             "       tildel-%s --replay-on INTO [UNTIL]  the same, going on where an earlier replay stands\n"
+            "       tildel-%s --catch-up             after an older copy of the database was restored: bring the "
+            "tables up to\n"
+            "                                        the log. No instance may be at work\n"
             "       tildel-%s --query FROM           answer one query from a rebuilt schema (see query.c)\n"
             "       tildel-%s --describe             the messages it speaks, as JSON\n"
             "\n"
             "exit codes: 0 well, 1 a fault told in one sentence, 2 wrong usage, 3 unhealthy\n"
             "\n",
             service->name, service->name, service->name, service->name, service->name, service->name,
-            service->name);
+            service->name, service->name);
     settings_help(to, "services");
     return code;
 }
@@ -391,6 +394,8 @@ int service_main(const struct service *service, int argc, char **argv)
         return replay_main(service, argv[2], argc == 4 ? argv[3] : NULL, false);
     if (strcmp(option, "--replay-on") == 0 && (argc == 3 || argc == 4))
         return replay_main(service, argv[2], argc == 4 ? argv[3] : NULL, true);
+    if (strcmp(option, "--catch-up") == 0 && argc == 2)
+        return catch_up_main(service);
     if (strcmp(option, "--query") == 0 && argc == 3)
         return query_main(service, argv[2]);
     if (strcmp(option, "--describe") == 0 && argc == 2)

@@ -106,6 +106,7 @@ struct service {
 //   --replay INTO [UNTIL]   rebuild the tables from the log into schema INTO (made by this), up to position UNTIL,
 //                     or as they were at the instant UNTIL (ISO 8601): what the log had stored by then
 //   --replay-on INTO [UNTIL]   the same, going on in the schema that an earlier replay made, from where it stands
+//   --catch-up        bring the live tables of a database that came back older up to the log (replay.c)
 //   --query FROM      answer one query (standard input and output; loop.h) from a schema that was rebuilt
 //   --describe        print the tables of rows as JSON (for tests and docs)
 //   --help

@@ -1247,10 +1247,10 @@ static void replayed(struct loop *loop, struct message *again, const struct rows
     assert_int_equal(OK, db_begin(again));
     for (; position < the_log.count; position++)
         assert_int_equal(OK, follow_entry(&trial, again, position + 1, the_log.entries[position].bytes,
-                                          the_log.entries[position].size, &harvest, true));
+                                          the_log.entries[position].size, &harvest, REPLAYING));
     for (int row = 0; row < own->count; row++) {
         ProtobufCBinaryData bytes = row_bytes(own, row, 1);
-        assert_well(follow_entry(&trial, again, ++position, bytes.data, bytes.len, &harvest, true), again);
+        assert_well(follow_entry(&trial, again, ++position, bytes.data, bytes.len, &harvest, REPLAYING), again);
     }
     assert_int_equal(OK, db_commit(again));
     assert_int_equal(0, harvest.made_count);

@@ -134,6 +134,16 @@ SELECT stream, count(*) FROM unnest($1::text[]) AS stream GROUP BY stream ORDER 
     ON CONFLICT (id) DO UPDATE SET version = loop_stream.version + excluded.version
 RETURNING id, version;
 
+-- Catching up: the last version of a stream, the next one known, and what is on its way as that version.
+-- name: loop_last_version
+SELECT version FROM loop_stream WHERE id = $1;
+
+-- name: loop_catch_version
+INSERT INTO loop_stream (id, version) VALUES ($1, $2::bigint) ON CONFLICT (id) DO UPDATE SET version = excluded.version;
+
+-- name: loop_own_bytes
+SELECT bytes FROM loop_outbox WHERE stream = $1 AND version = $2::bigint;
+
 -- name: loop_keep_events
 INSERT INTO loop_outbox (id, stream, version, bytes)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bytea[]);

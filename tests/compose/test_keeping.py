@@ -66,6 +66,27 @@ def test_after_backup_wipe_and_restore_everything_acknowledged_is_there(house):
     house.prove(compare=True)
 
 
+def test_after_the_loss_of_everything_but_an_old_backup_and_the_witness_nothing_delivered_is_lost(house):
+    path = house.folder / "backup-at-rest.tar"
+    with house.load() as running:
+        running.progress(10).finish()
+    house.delivered.extend(running.delivered)  # their acknowledgements are told again by no one: that memory is lost
+    house.stage.quiet()
+    head = house.stage.head()
+    house.compose("down", "-t", "15")
+    volumes = [name for name in containers.marked("volume", "ls") if name.startswith(house.project + "_")]
+    containers.docker("volume", "rm", *(name for name in volumes if not name.endswith("_witness")))
+    code, told = deploy(house, "restore", path, check=False)
+    assert code == 1 and "are lost" in told and "deploy/restore --catch-up" in told, told
+    deploy(house, "restore", "--catch-up")
+    house.reopen()
+    house.stage.quiet()
+    assert house.stage.head() == head
+    deploy(house, "restore", "--release-payments")
+    house.wait_ready()
+    house.prove(compare=True)
+
+
 # ------------------------------------------------------------------------------------------------------------ keys
 
 
