@@ -1,7 +1,8 @@
 # packages: what the local stack and the tests need from Debian (12 or 13), and how it gets there. Sourced, not run.
 #
 #     packages_need WORDS...    words: run (these programs), build (to build and run the stack), test (to test it as well),
-#                               compose (to test its containers)
+#                               compose (to test its containers), bench (to measure it), peers (what it is measured
+#                               against, where that can be had)
 
 PACKAGES_build="gcc g++ meson ninja-build pkg-config python3 libczmq-dev libzmq3-dev libprotobuf-c-dev
   protobuf-c-compiler protobuf-compiler libprotobuf-dev libpq-dev libssl-dev libsodium-dev libjansson-dev
@@ -10,6 +11,8 @@ PACKAGES_run="python3"
 PACKAGES_test="libcmocka-dev python3-pytest python3-pytest-xdist python3-zmq python3-protobuf python3-psycopg2
   python3-nacl python3-cryptography strace prometheus"
 PACKAGES_compose="docker.io docker-compose debootstrap iptables"
+PACKAGES_bench="valgrind"
+PACKAGES_peers="redis-server redis-tools nats-server rabbitmq-server librabbitmq-dev"
 
 packages_missing() {
     for package in "$@"; do
