@@ -27,6 +27,7 @@
 #define FRAME_BYTES_WRAPPED (LIMIT_FRAME_BYTES + 64)
 #define SELF_TEST_MS        900
 #define ZAP_FRAMES          7
+#define FEED_THREAD         1  // the I/O thread of the feed; 0 has all else
 
 struct secure {
     registry_t *registry;
@@ -108,10 +109,23 @@ static void option_set_text(void *socket, int number, const char *wanted)
                 zmq_strerror(zmq_errno()));
 }
 
-static zsock_t *socket_new(int type)
+// Before the first socket. Looking up a name holds up the I/O thread that does it, for as long as the resolver is patient; so
+// the feed has a thread of its own: an event log that is away keeps nobody from the broker.
+static void context_prepare(void)
 {
+    static bool prepared;
+
+    if (prepared)
+        return;
+    prepared = true;
+    zsys_set_io_threads(1 + FEED_THREAD);
     zsys_handler_set(NULL);      // signals are our own business
     zsys_set_logstream(stderr);  // standard output belongs to the program
+}
+
+static zsock_t *socket_new(int type)
+{
+    context_prepare();
     zsock_t *socket = zsock_new(type);
     if (!socket)
         bus_end("no ZeroMQ socket can be made: %s", zmq_strerror(zmq_errno()));
@@ -270,8 +284,7 @@ secure_t *secure_start(registry_t *registry, bool (*which_may)(const struct regi
         &secure->tester);  // here, before there are sockets: making keys later is not safe in libzmq
     key_pair_make(&secure->stranger);
 
-    zsys_handler_set(NULL);
-    zsys_set_logstream(stderr);
+    context_prepare();
     secure->zap = zsock_new(ZMQ_REP);
     if (!secure->zap || zsock_bind(secure->zap, ZAP_ENDPOINT) < 0)
         bus_end("our own ZAP handler cannot be bound: %s", zmq_strerror(zmq_errno()));
@@ -331,6 +344,7 @@ static zsock_t *client_new(int type, const char *server_public_key, const char *
     void *handle = zsock_resolve(socket);
 
     options_set(handle, options_of_client);
+    zsock_set_affinity(socket, 1 << (type == ZMQ_SUB ? FEED_THREAD : 0));
     option_set_text(handle, ZMQ_CURVE_SERVERKEY, server_public_key);
     option_set_text(handle, ZMQ_CURVE_PUBLICKEY, public_key);
     option_set_text(handle, ZMQ_CURVE_SECRETKEY, secret_key);
