@@ -29,11 +29,11 @@ static bool key_is_there(struct console *console)
            (path != NULL && access(path, F_OK) == 0);
 }
 
-int checkpoints_new(struct console *console, uint64_t head, checkpoints_t **ret)
+int checkpoints_new(struct console *console, uint64_t after, uint64_t head, checkpoints_t **ret)
 {
     checkpoints_t *at = arena_alloc(console->ground, sizeof *at);
 
-    *at = (checkpoints_t){.console = console, .head = head, .asked = 1};
+    *at = (checkpoints_t){.console = console, .head = head, .asked = after + 1};
     *ret = at;
     return key_is_there(console) ? log_public_keys(console, &at->log) : EXIT_DONE;
 }

@@ -1,5 +1,6 @@
 // log: the event log as it is, event by event, and as it grows.
 #include "console.h"
+#include "receipt.h"
 
 #include "table.h"
 #include "values/values.h"
@@ -122,8 +123,24 @@ static const struct option_row tail_options[] = {
     {NULL, NULL, NULL},
 };
 
+static int run_checkpoint(struct console *console)
+{
+    const Eventlog__V1__Head *head;
+    struct signed_checkpoint found;
+
+    int code = read_head(console, &head);
+    if (code == EXIT_DONE && head->position == 0)
+        return fault(EXIT_REFUSED, "the log is empty: there is nothing to sign");
+    if (code == EXIT_DONE)
+        code = checkpoint_fetch(console, head->position, &found);
+    if (code == EXIT_DONE)
+        fputs(found.note, stdout);
+    return code;
+}
+
 static const struct option_row verify_options[] = {
     {"key", "FILE", "the log's public key, log.pub; else LOG_PUB, else log.pub among BUS_KEYS"},
+    {"since", "FILE", "a signed checkpoint that is trusted: what it covers is not read again"},
     {"witness", "FILE", "of a package: the witness's public key, witness.pub; its cosignature must be there"},
     {NULL, NULL, NULL},
 };
@@ -133,12 +150,18 @@ const struct command commands_log[] = {
      "One line an event: position, time in Oslo, type, subject, actor. With --json one object a line, with "
      "the event's data decoded.",
      tail_options, run_tail},
+    {"log checkpoint", "", 0, 0, "write what the log signs now, cosigned where a witness is in time",
+     "A signed note (c2sp.org/tlog-checkpoint) over the whole log. Keep it elsewhere: with it and log.pub anybody can tell "
+     "later that nothing was taken out or changed; and tildel verify --since goes on from it.",
+     NULL, run_checkpoint},
     {"verify", "[FILE]", 0, 1, "recompute the whole log, or check an auditor's package",
      "Reads every event, recomputes each leaf hash and the tree root of RFC 9162, and checks positions, the "
      "versions of every stream, that each event's id is its own, that source, stream and type agree, and "
      "that each event's data is a message of the contract, and that every checkpoint the log has signed is "
      "the "
      "tree as it then was. Exit code 4 names the first position that is wrong.\n"
+     "With --since, goes on from a checkpoint of the log (tildel log checkpoint writes one): the log must be one "
+     "that begins as it says, and what it covers is not read again.\n"
      "With FILE, a package of audit export: every sum, every event that is there, the tree, the documents' "
      "hashes, and that documents and timeline are what comes of the events; with --key or LOG_PUB, that the "
      "log signed it. Needs no stack.",

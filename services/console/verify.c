@@ -7,6 +7,7 @@
 #include "verify.h"
 
 #include "checkpoints.h"
+#include "resume.h"
 #include "values/values.h"
 #include "limits/limits.h"
 
@@ -27,6 +28,7 @@ struct verification {
     struct console *console;
     const Eventlog__V1__Head *head;
     struct tree tree;
+    uint64_t began;      // entries before were not read
     zhashx_t *versions;  // stream: its last version
     struct seen *ids;
     size_t n_ids, room;
@@ -69,6 +71,8 @@ static bool check_version(verification_t *at, const Eventlog__V1__Event *event)
 {
     uint64_t last = (uint64_t)(uintptr_t)zhashx_lookup(at->versions, event->stream);
 
+    if (at->began > 0 && last == 0 && event->version > 1)
+        last = event->version - 1;
     if (event->version != last + 1)
         return differs(at, arena_printf(at->console->arena, "stream %s goes from version %llu to %llu",
                                         event->stream, (unsigned long long)last,
@@ -140,11 +144,16 @@ static bool check_root(verification_t *at, uint8_t root[TREE_HASH])
 
 // -------------------------------------------------------------------------------------------- entry by entry
 
-verification_t *verification_new(struct console *console, const Eventlog__V1__Head *head)
+verification_t *verification_new(struct console *console, const Eventlog__V1__Head *head,
+                                 const struct tree *before)
 {
     verification_t *at = arena_alloc(console->ground, sizeof *at);
 
-    *at = (verification_t){.console = console, .head = head, .versions = zhashx_new()};
+    *at = (verification_t){.console = console,
+                           .head = head,
+                           .tree = *before,
+                           .began = before->size,
+                           .versions = zhashx_new()};
     return at;
 }
 
@@ -258,7 +267,8 @@ static int verify_to(struct console *console, verification_t *at, const Eventlog
     const char *why;
 
     checkpoints_t *checkpoints;
-    int code = checkpoints_new(console, head->position, &checkpoints);
+    unsigned long long began = verification_position(at);
+    int code = checkpoints_new(console, began, head->position, &checkpoints);
     if (code == EXIT_DONE)
         code = check_pages(console, at, checkpoints, head->position);
     if (code != EXIT_DONE)
@@ -269,12 +279,13 @@ static int verify_to(struct console *console, verification_t *at, const Eventlog
     const char *root_text = hex(console->ground, root, TREE_HASH);
     if (console->json)
         printf("{\"verified\": true, \"events\": %llu, \"streams\": %zu, \"root\": \"%s\", \"log_id\": "
-               "\"%s\", \"checkpoints\": %llu, \"signatures\": %s}\n",
+               "\"%s\", \"checkpoints\": %llu, \"signatures\": %s, \"since\": %llu}\n",
                events, verification_streams(at), root_text, head->log_id,
                (unsigned long long)checkpoints_count(checkpoints),
-               checkpoints_signed(checkpoints) ? "true" : "false");
+               checkpoints_signed(checkpoints) ? "true" : "false", began);
     else
-        printf("verified: %llu events in %zu streams, root %s of log %s; %llu checkpoints, %s\n", events,
+        printf("verified: %llu events%s in %zu streams, root %s of log %s; %llu checkpoints, %s\n", events,
+               began > 0 ? arena_printf(console->ground, ", the first %llu by their checkpoint alone, the others", began) : "",
                verification_streams(at), root_text, head->log_id,
                (unsigned long long)checkpoints_count(checkpoints),
                checkpoints_signed(checkpoints) ? "each signed by the log"
@@ -284,14 +295,19 @@ static int verify_to(struct console *console, verification_t *at, const Eventlog
 
 int run_verify(struct console *console)
 {
+    const char *since = option_text(console, "since");
     const Eventlog__V1__Head *head;
+    struct tree before = {0};
 
     if (console->n_arguments == 1)
-        return run_verify_package(console);
+        return since == NULL ? run_verify_package(console)
+                             : fault(EXIT_USAGE, "--since is for the live log: a package is always checked whole");
     int code = keep_head(console, &head);
+    if (code == EXIT_DONE && since != NULL)
+        code = resume_tree(console, since, head->position, &before);
     if (code != EXIT_DONE)
         return code;
-    verification_t *at = verification_new(console, head);
+    verification_t *at = verification_new(console, head, &before);
     code = verify_to(console, at, head);
     verification_destroy(&at);
     return code;

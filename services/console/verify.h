@@ -8,8 +8,10 @@
 
 typedef struct verification verification_t;
 
-// Begin at position 1 of a log with this head, which must outlive it. Never NULL.
-verification_t *verification_new(struct console *console, const Eventlog__V1__Head *head);
+// Begin after the entries that a tree is over (an empty one: at position 1) of a log with this head, which must outlive
+// it. Of what is not read, the last versions of streams are not known: each may go on from any. Never NULL.
+verification_t *verification_new(struct console *console, const Eventlog__V1__Head *head,
+                                 const struct tree *before);
 void verification_destroy(verification_t **at_p);
 
 // The next entry. False, with a sentence that names the position, at the first fault; the arena is then still

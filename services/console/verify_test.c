@@ -98,7 +98,7 @@ static int tear_down(void **state)
 
 static bool verify_all(struct fixture *fixture)
 {
-    verification_t *at = verification_new(&fixture->console, &fixture->head);
+    verification_t *at = verification_new(&fixture->console, &fixture->head, &(struct tree){0});
     uint8_t root[TREE_HASH];
     bool well = true;
 
