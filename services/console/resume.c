@@ -70,7 +70,8 @@ int resume_tree(struct console *console, const char *path, uint64_t head, struct
     if (code != EXIT_DONE)
         return code;
     if (checkpoint.size > head)
-        return fault(EXIT_DIFFERENT, "position %llu: the log ends here and %s was signed over %llu events: its end was cut off",
+        return fault(EXIT_DIFFERENT,
+                     "position %llu: the log ends here and %s was signed over %llu events: its end was cut off",
                      (unsigned long long)head, path, (unsigned long long)checkpoint.size);
     *ret = (struct tree){.size = checkpoint.size};
     for (unsigned bit = 64; code == EXIT_DONE && bit-- > 0;) {

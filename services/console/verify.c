@@ -285,7 +285,9 @@ static int verify_to(struct console *console, verification_t *at, const Eventlog
                checkpoints_signed(checkpoints) ? "true" : "false", began);
     else
         printf("verified: %llu events%s in %zu streams, root %s of log %s; %llu checkpoints, %s\n", events,
-               began > 0 ? arena_printf(console->ground, ", the first %llu by their checkpoint alone, the others", began) : "",
+               began == 0 ? ""
+                          : arena_printf(console->ground,
+                                         ", the first %llu by their checkpoint alone, the others", began),
                verification_streams(at), root_text, head->log_id,
                (unsigned long long)checkpoints_count(checkpoints),
                checkpoints_signed(checkpoints) ? "each signed by the log"

@@ -42,7 +42,8 @@ def test_a_log_that_does_not_begin_as_the_checkpoint_says_is_found(undisturbed, 
             "UPDATE eventlog.tile SET root = set_byte(root, 3, get_byte(root, 3) # 1) WHERE level = 0 AND index = 0")
     console.rows(undisturbed, flip)
     try:
-        console.refused(undisturbed, 4, f"position {size}: the log's tiles do not lead to the root", "verify", "--since", path)
+        console.refused(undisturbed, 4, f"position {size}: the log's tiles do not lead to the root", "verify", "--since",
+                        path)
     finally:
         console.rows(undisturbed, flip)
 
@@ -52,7 +53,8 @@ def test_what_is_no_checkpoint_of_this_log_is_told(undisturbed, tmp_path):
     text = open(path).read()
     lines = text.splitlines(keepends=True)
     wrong = tmp_path / "wrong.note"
-    for change in ("", text[:-20], text.replace(lines[1], f"{int(lines[1]) + 1}\n", 1), text.replace(lines[0], "other/log\n", 1)):
+    for change in ("", text[:-20], text.replace(lines[1], f"{int(lines[1]) + 1}\n", 1),
+                   text.replace(lines[0], "other/log\n", 1)):
         wrong.write_text(change)
         console.refused(undisturbed, 1, "is no checkpoint of this log", "verify", "--since", str(wrong))
     console.refused(undisturbed, 1, "cannot open", "verify", "--since", str(tmp_path / "none"))
