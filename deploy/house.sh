@@ -67,14 +67,21 @@ well() {
         docker exec "$1" sh -c "$check"
 }
 
-# wait_healthy SECONDS ID...: until every container is well. False, with a sentence, when time is up or one has ended.
+RESTARTS_MOST=2  # by Docker, while a container is waited for; what ends more often will not become well by waiting
+
+restarts() { docker inspect -f '{{.RestartCount}}' "$1" 2>/dev/null || echo 0; }
+
+# wait_healthy SECONDS ID...: until every container is well. False, with a sentence, when time is up, or one has ended or ends
+# again and again.
 wait_healthy() {
     until_s=$(($(date +%s) + $1))
     shift
     for id in "$@"; do
+        restarts_before=$(restarts "$id")
         until words=$(well "$id" 2>&1); do
             name=$(docker inspect -f '{{.Name}}' "$id" 2>/dev/null | tr -d /)
             state=$(docker inspect -f '{{.State.Status}}' "$id" 2>/dev/null || echo gone)
+            [ "$(restarts "$id")" -le $((restarts_before + RESTARTS_MOST)) ] || state=gone
             case "$state" in exited | dead | gone)
                 say "${name:-$id} has ended; its last words:"
                 docker logs --tail 3 "$id" >&2 2>&1 || true

@@ -259,6 +259,22 @@ status_t check_command(const struct service *service, struct message *message, c
     return in_transaction(service, message, command, service_decide);
 }
 
+const void *check_query(const struct service *service, struct message *message,
+                        const ProtobufCMessageDescriptor *answered, const void *query)
+{
+    const void *body = NULL;
+    size_t size;
+    const uint8_t *bytes = message_encode(message->arena, query, &size);
+
+    message->type = ((const ProtobufCMessage *)query)->descriptor->name;
+    assert_int_equal(OK, db_begin(message));
+    status_t status = service_read(service, message, bytes, size);
+    db_rollback(message);
+    assert_string_equal("", status == OK ? "" : message->reason);
+    assert_int_equal(OK, message_decode(message, answered, message->answer, message->answer_size, &body));
+    return body;
+}
+
 status_t check_heard(const struct service *service, struct message *message, const void *event)
 {
     static uint64_t position;

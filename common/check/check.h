@@ -41,6 +41,9 @@ void check_replay(const struct service *service, db_t *db);
 // Pretend a command arrived: decide, apply, and keep the tables, in one transaction on this database. Returns the
 // status; *message tells what was emitted or why it failed.
 status_t check_command(const struct service *service, struct message *message, const void *command);
+// Pretend a query arrived, which must be answered with such a message; the answer, decoded.
+const void *check_query(const struct service *service, struct message *message,
+                        const ProtobufCMessageDescriptor *answered, const void *query);
 // Pretend an event of another service was heard.
 status_t check_heard(const struct service *service, struct message *message, const void *event);
 // Two commands at once: while the first is decided and not committed, the second arrives on a connection of its own; then the

@@ -192,22 +192,6 @@ static status_t gives(struct message *message, const void *command)
     return status;
 }
 
-static const void *asks(struct message *message, const ProtobufCMessageDescriptor *answered,
-                        const void *query)
-{
-    const void *body = NULL;
-    size_t size;
-    const uint8_t *bytes = message_encode(message->arena, query, &size);
-
-    message->type = ((const ProtobufCMessage *)query)->descriptor->name;
-    assert_int_equal(OK, db_begin(message));
-    status_t status = service_read(&trial, message, bytes, size);
-    db_rollback(message);
-    assert_string_equal("", status == OK ? "" : message->reason);
-    assert_int_equal(OK, message_decode(message, answered, message->answer, message->answer_size, &body));
-    return body;
-}
-
 static private_t *a_private(arena_t *arena, const char *text)
 {
     private_t *part = arena_alloc(arena, sizeof *part);
@@ -268,7 +252,7 @@ static const Intake__V1__Application *shown(struct world *world, const char *cas
     Intake__V1__GetApplication query = INTAKE__V1__GET_APPLICATION__INIT;
 
     query.application_id = (char *)case_id;
-    return asks(&message, &intake__v1__application__descriptor, &query);
+    return check_query(&trial, &message, &intake__v1__application__descriptor, &query);
 }
 
 static const Intake__V1__Contact *contact_of(struct world *world, const char *case_id)
@@ -474,11 +458,11 @@ static void who_asks_is_told_whether_it_was_erased(void **state)
 
     query.case_id = (char *)CASE;
     saves(*state, CASE, NAME, PHONE);
-    const Service__V1__Erasure *erasure = asks(&before, &service__v1__erasure__descriptor, &query);
+    const Service__V1__Erasure *erasure = check_query(&trial, &before, &service__v1__erasure__descriptor, &query);
     assert_int_equal(2, erasure->texts);
     assert_true(erasure->erased_at_us == 0);
     erases(*state, CASE);
-    erasure = asks(&after, &service__v1__erasure__descriptor, &query);
+    erasure = check_query(&trial, &after, &service__v1__erasure__descriptor, &query);
     assert_int_equal(0, erasure->texts);
     assert_true(erasure->erased_at_us == AT_US);
     assert_string_equal("the person asks for it", erasure->ground);

@@ -572,6 +572,22 @@ static bool catch_up(struct replay *replay, const char **ret_reason)
     return scan(replay, ret_reason) && (replay->until == replay->heard || pages(replay, ret_reason));
 }
 
+static struct replay replay_begin(const struct service *service)
+{
+    return (struct replay){.service = service,
+                           .page = arena_new(LIMIT_ARENA_BYTES),
+                           .hand = arena_new(LIMIT_ARENA_BYTES),
+                           .held = held_new()};
+}
+
+static void replay_end(struct replay *replay)
+{
+    held_destroy(&replay->held);
+    free(replay->skipped);
+    arena_destroy(&replay->page);
+    arena_destroy(&replay->hand);
+}
+
 int catch_up_main(const struct service *service)
 {
     arena_t *kept = arena_new(LIMIT_ARENA_BYTES);
@@ -581,13 +597,10 @@ int catch_up_main(const struct service *service)
                                .schema = service->name,
                                .statements = sql.statements,
                                .application_name = "catch-up"};
-    struct replay replay = {.service = service,
-                            .page = arena_new(LIMIT_ARENA_BYTES),
-                            .hand = arena_new(LIMIT_ARENA_BYTES),
-                            .held = held_new(),
-                            .live = true};
+    struct replay replay = replay_begin(service);
     const char *reason = "";
 
+    replay.live = true;
     bus.feed = NULL;
     bus.serves = NULL;
     replay.bus = bus_connect(&bus);
@@ -599,11 +612,8 @@ int catch_up_main(const struct service *service)
         fprintf(stderr, "the tables can not be brought up to the log: %s\n", reason);
     db_destroy(&replay.db);
     bus_destroy(&replay.bus);
-    held_destroy(&replay.held);
-    free(replay.skipped);
+    replay_end(&replay);
     arena_destroy(&kept);
-    arena_destroy(&replay.page);
-    arena_destroy(&replay.hand);
     return well ? 0 : 1;
 }
 
@@ -611,10 +621,7 @@ int catch_up_main(const struct service *service)
 
 int replay_main(const struct service *service, const char *into, const char *until, bool again)
 {
-    struct replay replay = {.service = service,
-                            .page = arena_new(LIMIT_ARENA_BYTES),
-                            .hand = arena_new(LIMIT_ARENA_BYTES),
-                            .held = held_new()};
+    struct replay replay = replay_begin(service);
     arena_t *kept = arena_new(LIMIT_ARENA_BYTES);  // the others are reset while the log is read
     int code = 2;
 
@@ -629,10 +636,7 @@ int replay_main(const struct service *service, const char *into, const char *unt
                 until);
     else
         code = run(&replay, env_url(kept, "MIGRATE_URL"), into, again);
-    held_destroy(&replay.held);
-    free(replay.skipped);
+    replay_end(&replay);
     arena_destroy(&kept);
-    arena_destroy(&replay.page);
-    arena_destroy(&replay.hand);
     return code;
 }

@@ -28,20 +28,12 @@ static int open_checkpoint(struct console *console, const char *path, struct che
     return ret->size > 0 ? EXIT_DONE : fault(EXIT_REFUSED, "%s is the checkpoint of an empty log", path);
 }
 
-// The root of 2^height hashes that stand beside each other.
-static void fold(uint8_t (*hashes)[TREE_HASH], unsigned height)
-{
-    for (size_t count = (size_t)1 << height; count > 1; count /= 2)
-        for (size_t i = 0; i < count / 2; i++)
-            tree_node(hashes[2 * i], hashes[2 * i + 1], hashes[i]);
-}
-
 // The root of the whole subtree of 2^bit leaves that begins after `before` leaves.
 static int subtree(struct console *console, unsigned bit, uint64_t before, uint8_t ret[TREE_HASH])
 {
     Eventlog__V1__GetTile request = EVENTLOG__V1__GET_TILE__INIT;
     const Eventlog__V1__Tile *tile;
-    uint8_t hashes[TILE][TREE_HASH];
+    struct tree whole = {0};
     uint64_t first = before >> bit / 8 * 8;
     size_t count = (size_t)1 << bit % 8, offset = first % TILE;
 
@@ -54,17 +46,18 @@ static int subtree(struct console *console, unsigned bit, uint64_t before, uint8
     if (tile->data.len != (offset + count) * TREE_HASH)
         return fault(EXIT_DIFFERENT, "position %llu: the log gives a tile of another width than was asked for",
                      (unsigned long long)before + 1);
-    memcpy(hashes, tile->data.data + offset * TREE_HASH, count * TREE_HASH);
-    fold(hashes, bit % 8);
-    memcpy(ret, hashes[0], TREE_HASH);
+    for (size_t i = 0; i < count; i++)
+        tree_add(&whole, tile->data.data + (offset + i) * TREE_HASH);
+    tree_root(&whole, ret);
     return EXIT_DONE;
 }
 
 int resume_tree(struct console *console, const char *path, uint64_t head, struct tree *ret)
 {
     struct checkpoint checkpoint;
-    uint8_t root[TREE_HASH];
+    uint8_t hashes[TREE_LEVELS][TREE_HASH], root[TREE_HASH];
     uint64_t before = 0;
+    size_t count = 0;
 
     int code = open_checkpoint(console, path, &checkpoint);
     if (code != EXIT_DONE)
@@ -73,15 +66,17 @@ int resume_tree(struct console *console, const char *path, uint64_t head, struct
         return fault(EXIT_DIFFERENT,
                      "position %llu: the log ends here and %s was signed over %llu events: its end was cut off",
                      (unsigned long long)head, path, (unsigned long long)checkpoint.size);
-    *ret = (struct tree){.size = checkpoint.size};
     for (unsigned bit = 64; code == EXIT_DONE && bit-- > 0;) {
         if ((checkpoint.size >> bit & 1) == 0)
             continue;
-        code = subtree(console, bit, before, ret->hashes[ret->count++]);
+        code = subtree(console, bit, before, hashes[count++]);
         before += (uint64_t)1 << bit;
     }
     if (code != EXIT_DONE)
         return code;
+    if (tree_load(ret, checkpoint.size, hashes[0], count * TREE_HASH) != 0)
+        return fault(EXIT_DIFFERENT, "position %llu: the log's tiles make no tree of that size",
+                     (unsigned long long)checkpoint.size);
     tree_root(ret, root);
     if (memcmp(root, checkpoint.root, TREE_HASH) != 0)
         return fault(EXIT_DIFFERENT, "position %llu: the log's tiles do not lead to the root that %s says",

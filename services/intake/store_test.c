@@ -67,28 +67,12 @@ static struct message hears(struct world *world, int64_t at_us, const void *even
     return message;
 }
 
-// Ask a query; the answer decoded.
-static const void *asks(struct message *message, const ProtobufCMessageDescriptor *answered,
-                        const void *query)
-{
-    const void *body = NULL;
-    size_t size;
-    const uint8_t *bytes = message_encode(message->arena, query, &size);
-
-    message->type = ((const ProtobufCMessage *)query)->descriptor->name;
-    assert_int_equal(OK, db_begin(message));
-    assert_int_equal(OK, service_read(&intake_service, message, bytes, size));
-    db_rollback(message);
-    assert_int_equal(OK, message_decode(message, answered, message->answer, message->answer_size, &body));
-    return body;
-}
-
 static const Application *shown(struct message *message)
 {
     GetApplication query = INTAKE__V1__GET_APPLICATION__INIT;
 
     query.application_id = (char *)APPLICATION;
-    return asks(message, &intake__v1__application__descriptor, &query);
+    return check_query(&intake_service, message, &intake__v1__application__descriptor, &query);
 }
 
 static const Application *now(struct world *world)
@@ -322,7 +306,7 @@ static void an_extended_call_opens_again_and_closes_at_the_new_deadline(void **s
     struct message message = as(world, DEADLINE + 3 * HOUR, ROLE_OF(EDITOR), STRANGER);
     GetCall query = INTAKE__V1__GET_CALL__INIT;
     query.call_id = (char *)CALL;
-    const Call *call = asks(&message, &intake__v1__call__descriptor, &query);
+    const Call *call = check_query(&intake_service, &message, &intake__v1__call__descriptor, &query);
     assert_true(call->closed);
     assert_int_equal(DEADLINE + 2 * HOUR, call->definition->deadline_at_us);
     assert_int_equal(DEADLINE + 3 * HOUR, call->now_us);
@@ -444,7 +428,7 @@ static void an_extra_call_needs_the_reservation_that_was_heard(void **state)
 
     struct message asking = as(world, JUNE_1, ROLE_OF(AUDITOR), "");
     Intake__V1__ListCalls query = INTAKE__V1__LIST_CALLS__INIT;
-    const Calls *calls = asks(&asking, &intake__v1__calls__descriptor, &query);
+    const Calls *calls = check_query(&intake_service, &asking, &intake__v1__calls__descriptor, &query);
     assert_int_equal(2, calls->n_call_ids);
     assert_string_equal(EXTRA_CALL, calls->call_ids[0]);
     check_replay(&intake_service, world->db);
