@@ -1,6 +1,6 @@
 """What the tests of containers share: the shipped docker-compose.yml, up and running from a stranger's clone.
 
-One house serves most of them; each test leaves it whole. When containers can not be tested on this machine, every test
+One house serves most of them, or most of a lane; each test leaves it whole. When containers can not be tested on this machine, every test
 is skipped with the reason.
 """
 
@@ -10,7 +10,8 @@ import pytest
 
 import containers
 import play
-from lived import KEEP, TELLER, Lived, say
+from containers import KEEP
+from lived import TELLER, Lived, say
 
 
 def pytest_configure(config):
@@ -26,43 +27,34 @@ def pytest_runtest_call(item):
     say(f"  {time.monotonic() - began:.0f} s" + (f": {outcome.excinfo[1]}" if outcome.excinfo else ""))
 
 
+def pytest_report_teststatus(report):
+    """No dots among the lines told above."""
+    if report.passed:
+        return "passed" if report.when == "call" else "", "", ""
+    return None
+
+
 @pytest.fixture(scope="session")
-def docker(request):
+def docker():
     """A Docker that answers, swept of what a crashed run left."""
-    why = containers.missing()
-    if why:
-        pytest.skip(why)
-    containers.FOLDER.mkdir(parents=True, exist_ok=True)
-    daemon = containers.Daemon()
     try:
-        daemon.start()
-    except containers.Missing as fault:
-        pytest.skip(str(fault))
-    try:
-        if not KEEP:
-            containers.sweep()
-        yield daemon
-        if not KEEP:
-            containers.sweep()
-    finally:
-        daemon.stop()
+        with containers.ready():
+            yield
+    except containers.Missing as why:
+        pytest.skip(str(why))
 
 
 @pytest.fixture(scope="session")
 def house(docker):
-    """The house that most tests share: Debian 12, a rehearsal, everything up."""
-    began = time.monotonic()
-    containers.ensure_base("debian:bookworm-slim", say)
-    made = Lived("main")
+    """The house that most tests of a lane share: Debian 12, a rehearsal, everything up."""
+    made = Lived(containers.LANE or "main")
     if KEEP and made.keep():
         yield made.open()
         return
+    began = time.monotonic()
     try:
-        say("cloning, deploy/init --rehearsal")
-        made.make("--rehearsal")
-        say("building the images")
-        made.build()
-        say(f"up ({time.monotonic() - began:.0f} s so far)")
+        say("a house: clone, deploy/init --rehearsal, up")
+        made.make("--rehearsal", say=say)
         made.up()
         made.wait_ready()
         made.open()
@@ -73,8 +65,7 @@ def house(docker):
             made.down()
 
 
-ORDER = ["test_images", "test_call", "test_disturbed", "test_mistakes", "test_keeping", "test_bases",
-         "test_swarm"]
+ORDER = ["test_images", "test_mistakes", "test_disturbed", "test_call", "test_keeping", "test_bases", "test_swarm"]
 
 
 def pytest_collection_modifyitems(items):

@@ -67,12 +67,10 @@ def disks(docker):
 
 @pytest.fixture(scope="module")
 def newer(docker, disks):
-    containers.ensure_base(BASE, say)
     made = Lived("newer", base=BASE, tag=f"{containers.MARK}-13",
                  settings={name: str(disk.place) for name, disk in disks.items()})
     try:
-        made.make("--rehearsal")
-        made.build()
+        made.make("--rehearsal", say=say)
         made.up()
         made.wait_ready()
         yield made.open()

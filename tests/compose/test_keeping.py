@@ -124,10 +124,9 @@ def next_version(house, name, step):
                       STEP, timeout=600)
     containers.docker("rmi", "--no-prune", stage)
     for service in ["broker", "witness", "eventlog", *containers.SERVICES, "connector", "console"]:
-        layer = "COPY --chmod=0755 tildel-intake /usr/local/bin/" if service in ("intake", "console") else ""
-        layer = layer.replace("--chmod=0755 ", "")
-        pathlib.Path(folder, "Dockerfile").write_text(
-            f'FROM tildel/{service}:{house.tag}\n{layer}\nLABEL org.opencontainers.image.version="{tag}"\n')
+        containers.docker("tag", f"tildel/{service}:{house.tag}", f"tildel/{service}:{tag}")
+    for service in ["intake", "console"]:
+        (folder / "Dockerfile").write_text(f"FROM tildel/{service}:{house.tag}\nCOPY tildel-intake /usr/local/bin/\n")
         containers.run("docker", "build", "-q", "-t", f"tildel/{service}:{tag}", folder)
     return tag
 

@@ -7,7 +7,7 @@ import pytest
 
 import containers
 import play
-from lived import Lived
+from lived import Lived, say
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +75,11 @@ class Stack(Lived):
 
 
 @pytest.fixture(scope="module")
-def stack(swarm, house):
-    """On the images of the house that stands already."""
-    made = Stack("swarm", tag=house.tag)
+def stack(swarm):
+    """Alone on this machine: leaving a swarm cuts other houses from their networks."""
+    made = Stack("swarm")
     try:
-        made.make("--rehearsal")
+        made.make("--rehearsal", say=say)
         made.swarm("up")
         yield made.open()
     finally:

@@ -3,9 +3,13 @@
 A house is what a stranger gets: the tracked files in a folder of their own, deploy/init, docker-compose. Everything
 that is made carries this checkout's mark in its name (project, tag, folder), so that what a crashed run left is found
 and removed by the next one, and nobody else's is touched.
+
+Tests may run in lanes side by side (tests/run does that): each has houses of its own, and they share Docker and images.
 """
 
 import atexit
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -27,6 +31,8 @@ SERVICES = ["intake", "approval", "evaluation", "allocation", "payment", "report
 EVERYONE = ["postgres", "broker", "witness", "eventlog", *SERVICES, "connector"]
 DAEMON_S = 60
 READY_S = 60
+LANE = os.environ.get("LANE")        # the name of this lane; none where tests run by themselves
+KEEP = bool(os.environ.get("KEEP"))  # for who works on these tests: houses stay up, and are used again as they are
 
 
 class Missing(Exception):
@@ -77,21 +83,22 @@ def answers():
 class Daemon:
     """The dockerd that answers, or one of our own while it is needed."""
 
+    LOG = FOLDER / "dockerd.log"
+
     def __init__(self):
         self.process = None
-        self.log = FOLDER / "dockerd.log"
 
     def start(self):
         if answers():
             return
-        with open(self.log, "wb") as out:
+        with open(self.LOG, "wb") as out:
             self.process = subprocess.Popen(["dockerd", "--pidfile", str(FOLDER / "dockerd.pid")], stdout=out, stderr=out,
                                             stdin=subprocess.DEVNULL, start_new_session=True,
                                             env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"})
         end = time.monotonic() + DAEMON_S
         while not answers():
             if self.process.poll() is not None or time.monotonic() > end:
-                words = self.log.read_text(errors="replace").strip().splitlines() or ["nothing"]
+                words = self.LOG.read_text(errors="replace").strip().splitlines() or ["nothing"]
                 self.stop()
                 raise Missing(f"no Docker daemon answers, and dockerd does not start here; it says: {words[-1]}")
             time.sleep(0.2)
@@ -100,6 +107,39 @@ class Daemon:
         if self.process and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(60)
+
+
+@contextlib.contextmanager
+def ready():
+    """A Docker that answers, swept before and after; Missing where there can be none. In a lane, whoever began the lanes
+    has seen to it."""
+    why = missing()
+    if not why and LANE and not answers():
+        why = f"no Docker daemon answers; see {Daemon.LOG}"
+    if why:
+        raise Missing(why)
+    if LANE:
+        yield
+        return
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    daemon = Daemon()
+    daemon.start()
+    try:
+        if not KEEP:
+            sweep()
+        yield
+        if not KEEP:
+            sweep()
+    finally:
+        daemon.stop()
+
+
+@contextlib.contextmanager
+def alone(what):
+    """One lane at a time; the others wait."""
+    with open(FOLDER / f"{what}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 # ------------------------------------------------------------------------------------------------ base images
@@ -116,9 +156,13 @@ def mirror():
     return "http://deb.debian.org/debian"
 
 
+def image_there(name):
+    return run("docker", "image", "inspect", name, check=False)[0] == 0
+
+
 def ensure_base(name, say):
     """The image is here: it was, a registry has it, or it is made from Debian's packages. It stays for later runs."""
-    if run("docker", "image", "inspect", name, check=False)[0] == 0:
+    if image_there(name):
         return
     try:
         if run("docker", "pull", name, check=False, timeout=60)[0] == 0:
@@ -261,9 +305,15 @@ class House:
         lines = [line for line in path.read_text().splitlines() if line.split("=")[0] not in settings]
         path.write_text("\n".join(lines + [f"{name}={value}" for name, value in settings.items()]) + "\n")
 
-    def make(self, *words):
+    def make(self, *words, say=print):
+        """A stranger's first two steps: deploy/init and, where nobody has built this tag yet, the images."""
         self.clone()
-        self.init(*words)
+        with alone(f"images-{self.tag}"):
+            ensure_base(self.base, say)
+            self.init(*words)
+            if not all(image_there(f"tildel/{name}:{self.tag}") for name in [*EVERYONE, "console"]):
+                say(f"building the images on {self.base}")
+                self.compose("build", timeout=1200)
         return self
 
     def keep(self):
@@ -281,9 +331,6 @@ class House:
         """(exit code, what it said)."""
         return run("docker-compose", *words, check=check, timeout=timeout, input=input, cwd=self.folder,
                    env=self.environment())
-
-    def build(self):
-        self.compose("build", timeout=1200)
 
     def up(self, *words, timeout=300):
         self.compose("up", "-d", *words, timeout=timeout)

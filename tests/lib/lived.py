@@ -1,6 +1,5 @@
 """A house of containers that is lived in: spoken to, loaded, proven; and how the tests tell how far they are."""
 
-import os
 import time
 import uuid
 
@@ -9,10 +8,6 @@ import client
 import containers
 import load
 import play
-
-# For who works on these tests: KEEP=1 leaves the house up and uses it again, as it is.
-KEEP = bool(os.environ.get("KEEP"))
-
 
 class Lived(containers.House):
     """A house that is lived in: spoken to, loaded, and proven."""
@@ -74,7 +69,7 @@ class Teller:
 
     def say(self, line):
         with self.capture.global_and_fixture_disabled():
-            print(f"\n[{time.strftime('%H:%M:%S')}] {line}", end="", flush=True)
+            print(f"[{time.strftime('%H:%M:%S')}] {line}", flush=True)
 
 
 TELLER = Teller()

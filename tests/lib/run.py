@@ -8,16 +8,19 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from concurrent import futures
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 ROOT = TESTS.parent
 sys.path.insert(0, str(ROOT / "deploy"))
 
+import containers  # noqa: E402
 import stack  # noqa: E402
 
 BUILD = ROOT / "build-test"
 FOLDER = ROOT / ".run" / "tests"
 OPTIONS = ["-Db_sanitize=address,undefined", "-Db_lundef=false"]
+ENDED = (0, 1, 5)  # pytest came to its end: all passed, some failed, none was chosen
 SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 
 
@@ -28,7 +31,8 @@ def say(line):
 def parse():
     parser = argparse.ArgumentParser(prog="tests/run", allow_abbrev=False, description=(
         "Build with AddressSanitizer and UBSan, start a private PostgreSQL, run the tests of rules, stores and "
-        "modules, then the journeys and faults through real processes, then the containers of docker-compose.yml; "
+        "modules, then the journeys and faults through real processes, then the containers of docker-compose.yml in lanes "
+        "side by side; "
         "stop everything. Closes with 'N passed, N failed'."))
     parser.add_argument("--quick", action="store_true",
                         help="without the journeys and faults through real processes, and without containers")
@@ -102,15 +106,44 @@ def journeys(words, url):
     return counted(report)
 
 
-def containers(words):
+# The tests of containers, in lanes side by side: most of a house's time is waiting, so two of them fit on two processors.
+LANES = {"night": ["test_images", "test_mistakes", "test_disturbed"],
+         "years": ["test_call", "test_keeping", "test_bases"]}
+ALONE = {"swarm": ["test_swarm"]}  # after them: a swarm that is left cuts other houses from their networks
+
+
+def in_containers(words):
     """The shipped docker-compose.yml; where containers can not be tested, every test is skipped and says why."""
-    report = FOLDER / "compose.xml"
+    try:
+        with containers.ready():
+            return [one for lanes in (LANES, ALONE) for one in side_by_side(lanes, words)]
+    except containers.Missing:
+        return side_by_side({"containers": ["."]}, words)
+
+
+def side_by_side(lanes, words):
+    with futures.ThreadPoolExecutor(len(lanes)) as pool:
+        return list(pool.map(lambda name: lane(name, lanes[name], words), lanes))
+
+
+def lane(name, files, words):
+    """One pytest, what it says line by line behind its name. One that did not come to its end is a failure more."""
+    report = FOLDER / f"compose-{name}.xml"
     report.unlink(missing_ok=True)
     choice = ["-k", " or ".join(words)] if words else []
-    subprocess.run([sys.executable, "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", f"--junitxml={report}", *choice,
-                    str(TESTS / "compose")], env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, cwd=TESTS,
-                   stdin=subprocess.DEVNULL)
-    return counted(report)
+    tests = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", f"--junitxml={report}", *choice,
+         *(str((TESTS / "compose" / one).with_suffix(".py" if one != "." else "")) for one in files)],
+        env={**os.environ, "LANE": name, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}, cwd=TESTS,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    for line in tests.stdout:
+        if line.strip():
+            say(f"{name} | {line.rstrip()}")
+    passed, failed, skipped = counted(report)
+    if tests.wait() not in ENDED and not failed:
+        say(f"FAILED: {name} ended with {tests.returncode}")
+        failed = 1
+    return passed, failed, skipped
 
 
 def sweep():
@@ -142,11 +175,11 @@ def main():
     results = []
     FOLDER.mkdir(parents=True, exist_ok=True)
     if words.words[:1] == ["compose"]:
-        results.append(containers(words.words[1:]))
+        results += in_containers(words.words[1:])
     else:
         results += processes(words)
         if not words.quick:
-            results.append(containers(words.words))
+            results += in_containers(words.words)
     passed, failed, skipped = (sum(column) for column in zip(*results))
     say(f"took {time.monotonic() - began:.0f} seconds" + (f"; {skipped} could not be run here" if skipped
                                                           else ""))
