@@ -15,6 +15,7 @@ struct db {
     char sqlstate[6];
     uint64_t errors[DB_ERROR_CLASSES];
     bool warned;  // the server warned since this was last cleared
+    bool busy;    // rows are coming: see db_each
 };
 
 // Values in the shape libpq takes them.

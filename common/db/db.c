@@ -378,7 +378,7 @@ status_t db_run(struct message *message, const struct sql *sql, const struct arg
 {
     db_t *db = message->db;
 
-    assert(db != NULL);
+    assert(db != NULL && !db->busy);
     assert(n_args == sql->params);
     if (!connected(db))
         return fail(message, RETRY, "the database connection is down");

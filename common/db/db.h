@@ -90,6 +90,29 @@ status_t db_run(struct message *message, const struct sql *sql, const struct arg
 // RUN0 for statements without parameters.
 #define RUN0(message, statement, rows) db_run(message, &sql_##statement, NULL, 0, rows)
 
+// A row while it comes: what the three readers give is gone when the function that got the row returns. column is
+// asserted to exist and to be of the kind that is read: each_int a smallint, integer, bigint or boolean (0 for NULL),
+// each_text a text ("" for NULL), each_bytes a bytea (no bytes for NULL).
+typedef struct pg_result row_t;
+int64_t each_int(const row_t *row, int column);
+const char *each_text(const row_t *row, int column);
+ProtobufCBinaryData each_bytes(const row_t *row, int column);
+
+// Take one row. Must say nothing to the database (asserted): the connection is busy with the rows.
+typedef status_t each_f(void *context, const row_t *row);
+
+// Run one statement and hand each of its rows to a function as it comes, so that a million rows need the memory of one;
+// in a transaction or without. OK when the last row was taken; else what the function said first (rows that still come are
+// then read and let go: ask for no more than is wanted), or as db_run when the statement fails: the rows that came before
+// were handed on, the caller forgets them.
+status_t db_each(struct message *message, const struct sql *sql, const struct arg args[], int n_args, each_f *each,
+                 void *context);
+
+// EACH_ROW(message, read_leaves, take_leaf, &at, INT(7)) hands the rows of sql_read_leaves to take_leaf(&at, row).
+#define EACH_ROW(message, statement, each, context, ...)                                                     \
+    db_each(message, &sql_##statement, (const struct arg[]){__VA_ARGS__},                                    \
+            (int)(sizeof((const struct arg[]){__VA_ARGS__}) / sizeof(struct arg)), each, context)
+
 #define TEXT(text) db_text(text)
 #define INT(number) db_int(message, number)   // needs a variable called message, as every handler has
 #define BOOL(value) db_text((value) ? "t" : "f")

@@ -6,12 +6,14 @@
 #include "values/values.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 #undef fail  // cmocka's macro of that name would hide ours
@@ -198,6 +200,127 @@ static void the_number_of_changed_rows_is_told(void **state)
     assert_int_equal(OK, RUN(message, add_thing, &rows, TEXT("b"), INT(1)));
     assert_int_equal(OK, RUN(message, renumber_things, &rows, INT(2)));
     assert_int_equal(2, rows.affected);
+}
+
+// ------------------------------------------------------------------------------------- rows as they come
+
+struct counted {
+    struct message *message;
+    int64_t rows;
+    int64_t enough;  // refuse this row; 0: none
+};
+
+static status_t count_row(void *context, const row_t *row)
+{
+    struct counted *counted = context;
+    int64_t number = ++counted->rows;
+    char text[32];
+
+    assert_true(each_int(row, 0) == number);
+    assert_true(each_int(row, 1) == number);
+    assert_true(each_int(row, 2) == -number);
+    assert_true(each_int(row, 3) == number % 2);
+    snprintf(text, sizeof text, "nr. %lld", (long long)number);
+    assert_string_equal(text, each_text(row, 4));
+    ProtobufCBinaryData bytes = each_bytes(row, 5);
+    assert_int_equal(8, bytes.len);
+    assert_int_equal(number >> 8 & 0xFF, bytes.data[6]);
+    assert_int_equal(number & 0xFF, bytes.data[7]);
+    return number == counted->enough ? fail(counted->message, REFUSED, "row %lld is enough", (long long)number)
+                                     : OK;
+}
+
+static status_t any_row(void *context, const row_t *row)
+{
+    *(int64_t *)context = each_int(row, 0);
+    return OK;
+}
+
+static void rows_come_in_order_and_need_the_memory_of_one(void **state)
+{
+    struct message *message = *state;
+    struct counted counted = {.message = message};
+    size_t before = arena_used(message->arena);
+
+    assert_int_equal(OK, EACH_ROW(message, count_up, count_row, &counted, INT(20000), INT(-1)));
+    assert_true(counted.rows == 20000);
+    assert_true(arena_used(message->arena) - before < 1000);
+    counted.rows = 0;
+    assert_int_equal(OK, EACH_ROW(message, count_up, count_row, &counted, INT(0), INT(-1)));
+    assert_true(counted.rows == 0);
+}
+
+static status_t nothing(void *context, const row_t *row)
+{
+    assert_true(each_int(row, 0) == 0);
+    assert_string_equal("", each_text(row, 1));
+    assert_int_equal(0, each_bytes(row, 2).len);
+    ++*(int *)context;
+    return OK;
+}
+
+static void what_is_null_comes_as_nothing(void **state)
+{
+    struct message *message = *state;
+    int rows = 0;
+    assert_int_equal(OK, db_each(message, &sql_nothing_known, NULL, 0, nothing, &rows));
+    assert_int_equal(1, rows);
+}
+
+static void rows_come_within_a_transaction_and_see_what_it_did(void **state)
+{
+    struct message *message = *state;
+    int64_t seen = 0;
+
+    int64_t before = things(message);
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("each"), INT(1)));
+    assert_int_equal(OK, db_each(message, &sql_count_things, NULL, 0, any_row, &seen));
+    assert_true(seen == before + 1);
+    db_rollback(message);
+    assert_true(things(message) == before);
+}
+
+static void a_row_that_is_refused_ends_it_and_the_connection_goes_on(void **state)
+{
+    struct message *message = *state;
+    struct counted counted = {.message = message, .enough = 7};
+
+    assert_int_equal(REFUSED, EACH_ROW(message, count_up, count_row, &counted, INT(5000), INT(-1)));
+    says(message, "row 7 is enough");
+    assert_true(counted.rows == 7);
+    things(message);
+}
+
+static void a_statement_that_fails_halfway_is_told_after_the_rows_before(void **state)
+{
+    struct message *message = *state;
+    struct counted counted = {.message = message};
+
+    assert_int_equal(POISON, EACH_ROW(message, count_up, count_row, &counted, INT(5000), INT(1234)));
+    says(message, "the database failed to run count_up: division by zero (22012)");
+    assert_true(counted.rows == 1233);
+    things(message);
+    // In a transaction the rest of it is lost, as after any failure.
+    struct message again = next(message);
+    counted = (struct counted){.message = &again};
+    assert_int_equal(OK, db_begin(&again));
+    assert_int_equal(POISON, EACH_ROW(&again, count_up, count_row, &counted, INT(5), INT(2)));
+    struct message late = next(message);
+    assert_int_equal(RETRY, db_commit(&late));
+}
+
+static void a_connection_lost_while_rows_come_is_retried_on_a_new_one(void **state)
+{
+    struct message *message = *state;
+    int64_t last = 0;
+
+    assert_int_equal(RETRY, EACH_ROW(message, die_at, any_row, &last, INT(50000)));
+    assert_true(last <= 50000);
+    struct message again = next(message);
+    assert_int_equal(RETRY, EACH_ROW(&again, die_at, any_row, &last, INT(50000)));
+    says(&again, "the database connection is down");
+    things(message);
 }
 
 // ------------------------------------------------------------------------------------------------ outcomes
@@ -387,6 +510,34 @@ static void parameters_are_counted_outside_quotes_and_comments(void **state)
     assert_string_equal("add_thing", sql_add_thing.name);
 }
 
+// libpq would let the rows that still come fall without a word.
+static status_t ask_for_more(void *context, const row_t *row)
+{
+    (void)row;
+    return RUN0(context, count_things, NULL);
+}
+
+static void whoever_takes_a_row_and_asks_the_database_is_stopped(void **state)
+{
+    struct message *message = *state;
+    int status;
+
+    // given: a connection of its own, since the child shares the parent's
+    struct message own = message_new(message->arena);
+    own.db = open_database(statements);
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL);
+        close(STDERR_FILENO);
+        if (db_connect(&own) == OK)
+            EACH_ROW(&own, count_up, ask_for_more, &own, INT(3), INT(-1));
+        _exit(0);
+    }
+    assert_int_equal(child, waitpid(child, &status, 0));
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    db_destroy(&own.db);
+}
+
 #define EACH(test) cmocka_unit_test_setup_teardown(test, with_message, without_message)
 
 int main(void)
@@ -396,6 +547,13 @@ int main(void)
         EACH(null_is_not_the_empty_string),
         EACH(arrays_keep_odd_elements),
         EACH(text_that_is_not_utf8_is_poison),
+        EACH(rows_come_in_order_and_need_the_memory_of_one),
+        EACH(what_is_null_comes_as_nothing),
+        EACH(rows_come_within_a_transaction_and_see_what_it_did),
+        EACH(a_row_that_is_refused_ends_it_and_the_connection_goes_on),
+        EACH(a_statement_that_fails_halfway_is_told_after_the_rows_before),
+        EACH(a_connection_lost_while_rows_come_is_retried_on_a_new_one),
+        EACH(whoever_takes_a_row_and_asks_the_database_is_stopped),
         EACH(the_number_of_changed_rows_is_told),
         EACH(each_sqlstate_has_its_outcome),
         EACH(a_row_that_someone_was_faster_with_is_retried_and_a_broken_rule_is_poison),

@@ -42,6 +42,15 @@ INSERT INTO thing (id, parent) VALUES ($1, 'nobody')
 SELECT count(*) FROM thing
 -- name: renumber_things
 UPDATE thing SET number = $1::bigint
+-- The numbers 1 to $1 in each kind that can be read as it comes; division by zero in row $2.
+-- name: count_up
+SELECT n, n::int, (-n)::smallint, n % 2 = 1, 'nr. ' || n, decode(lpad(to_hex(n), 16, '0'), 'hex'), 1 / ($2::bigint - n)
+  FROM generate_series(1::bigint, $1::bigint) AS n
+-- name: nothing_known
+SELECT NULL::bigint, NULL::text, NULL::bytea
+-- name: die_at
+SELECT n, CASE WHEN n = $1::bigint THEN pg_terminate_backend(pg_backend_pid()) END, repeat('x', 1000)
+  FROM generate_series(1::bigint, 2 * $1::bigint) AS n
 -- name: fail_with
 SELECT complain($1)
 -- name: at_the_last_moment

@@ -1,0 +1,81 @@
+// db each: the rows of one statement, one after the other as the server sends them.
+//
+// libpq's single-row mode, with the values in binary: bytes are not written out as hexadecimal by the server and read
+// again here, and nothing is kept of a row once it was taken.
+#include "db/connection.h"
+
+#include <assert.h>
+
+// Types of PostgreSQL, by their numbers in pg_type.
+enum { OID_BOOL = 16, OID_BYTEA = 17, OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_TEXT = 25 };
+
+static bool is_number(Oid type)
+{
+    return type == OID_INT8 || type == OID_INT4 || type == OID_INT2 || type == OID_BOOL;
+}
+
+// One result of those that a statement in single-row mode gives: a row each, and an empty one, or an error, at the end.
+static status_t take(struct message *message, const char *what, const PGresult *result, each_f *each,
+                     void *context)
+{
+    switch (PQresultStatus(result)) {
+    case PGRES_SINGLE_TUPLE:
+        return each(context, result);
+    case PGRES_TUPLES_OK:
+    case PGRES_COMMAND_OK:
+        return OK;
+    default:
+        return db_failed(message, what, result);
+    }
+}
+
+status_t db_each(struct message *message, const struct sql *sql, const struct arg args[], int n_args,
+                 each_f *each, void *context)
+{
+    db_t *db = message->db;
+    status_t status = OK;
+
+    assert(db != NULL && !db->busy);
+    assert(n_args == sql->params);
+    if (db->connection == NULL || PQstatus(db->connection) != CONNECTION_OK)
+        return fail(message, RETRY, "the database connection is down");
+    const char *what = arena_printf(message->arena, "run %s", sql->name);
+    struct values values = values_of(message->arena, args, n_args);
+    if (PQsendQueryPrepared(db->connection, sql->name, n_args, values.bytes, values.sizes, values.formats,
+                            1) != 1)
+        return db_failed(message, what, NULL);
+    int single = PQsetSingleRowMode(db->connection);
+    assert(single == 1);
+    db->busy = true;
+    // To the end in any case: the connection takes nothing new before.
+    for (PGresult *result; (result = PQgetResult(db->connection)) != NULL; PQclear(result))
+        if (status == OK)
+            status = take(message, what, result, each, context);
+    db->busy = false;
+    return status;
+}
+
+int64_t each_int(const row_t *row, int column)
+{
+    assert(column >= 0 && column < PQnfields(row) && is_number(PQftype(row, column)));
+    const uint8_t *bytes = (const uint8_t *)PQgetvalue(row, 0, column);
+    int size = PQgetlength(row, 0, column);  // 0 for NULL
+    uint64_t number = size > 0 && bytes[0] >= 0x80 ? UINT64_MAX : 0;
+
+    for (int i = 0; i < size; i++)
+        number = number << 8 | bytes[i];
+    return (int64_t)number;
+}
+
+const char *each_text(const row_t *row, int column)
+{
+    assert(column >= 0 && column < PQnfields(row) && PQftype(row, column) == OID_TEXT);
+    return PQgetvalue(row, 0, column);  // libpq ends each value with a NUL; "" for NULL
+}
+
+ProtobufCBinaryData each_bytes(const row_t *row, int column)
+{
+    assert(column >= 0 && column < PQnfields(row) && PQftype(row, column) == OID_BYTEA);
+    return (ProtobufCBinaryData){.data = (uint8_t *)PQgetvalue(row, 0, column),
+                                 .len = (size_t)PQgetlength(row, 0, column)};
+}
