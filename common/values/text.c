@@ -48,7 +48,8 @@ size_t text_character(const char *text, size_t size)
 bool text_valid(const char *text, size_t size)
 {
     while (size > 0) {
-        size_t length = text_character(text, size);
+        // Nearly all of it is plain ASCII, which needs no second look.
+        size_t length = between((uint8_t)text[0], 0x20, 0x7E) ? 1 : text_character(text, size);
         if (length == 0)
             return false;
         text += length;

@@ -228,15 +228,33 @@ SELECT position, frontier FROM root WHERE position <= $1::bigint ORDER BY positi
 -- name: read_leaves
 SELECT position, leaf, bytes, stream, version FROM log WHERE position > $1::bigint ORDER BY position LIMIT $2::bigint;
 
--- The first entry of some that has no place, or another one than its own.
+-- Verification: what is recorded of the tree after $1 up to $2: its roots, its checkpoints, and the tiles that it completed on
+-- the way.
+-- name: verify_roots
+SELECT position, root FROM root WHERE position > $1::bigint AND position <= $2::bigint ORDER BY position;
+
+-- name: verify_checkpoints
+SELECT size, note FROM checkpoint WHERE size > $1::bigint AND size <= $2::bigint ORDER BY size;
+
+-- name: verify_tiles
+SELECT t.level, t.index, t.root
+  FROM generate_series(0, 6) AS of (level)
+ CROSS JOIN LATERAL (SELECT level, index, root FROM tile
+                      WHERE tile.level = of.level AND index >= $1::bigint >> 8 * (of.level + 1)
+                        AND index < $2::bigint >> 8 * (of.level + 1)) t
+ ORDER BY (t.index + 1) << 8 * (t.level + 1), t.level;
+
+-- name: verify_snapshot
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
+
+-- name: verify_places
+SELECT position, version, leaf, stream FROM place;
+
+-- The first entry that has no place, or another one than its own.
 -- name: misplaced
 SELECT l.position FROM log l LEFT JOIN place p ON p.stream = l.stream AND p.version = l.version
- WHERE l.position > $1::bigint AND l.position <= $2::bigint
-   AND (p.position IS DISTINCT FROM l.position OR p.leaf IS DISTINCT FROM l.leaf)
+ WHERE p.position IS DISTINCT FROM l.position OR p.leaf IS DISTINCT FROM l.leaf
  ORDER BY l.position LIMIT 1;
-
--- name: count_places
-SELECT count(*) FROM place;
 
 -- name: read_roots
 SELECT position, root FROM root WHERE position > $1::bigint ORDER BY position LIMIT $2::bigint;
@@ -274,9 +292,6 @@ SELECT coalesce(max(index) + 1, 0) FROM tile WHERE level = $1::bigint;
 INSERT INTO tile (level, index, root)
 SELECT $1::bigint, t.index, t.root FROM unnest($2::bigint[], $3::bytea[]) AS t (index, root)
     ON CONFLICT DO NOTHING;
-
--- name: read_tiles
-SELECT index, root FROM tile WHERE level = $1::bigint AND index >= $2::bigint ORDER BY index LIMIT $3::bigint;
 
 -- How large the bundle of the entries after $1 up to $2 is, and its largest entry.
 -- name: bundle_size

@@ -1,29 +1,49 @@
 // verify: recompute everything the log claims, straight from the database.
+//
+// The entries come as a stream, so a log of any length needs the memory of one entry, and of the streams' last versions. A
+// chunk of them at a time is looked at as it stands in one instant, with what is recorded of the tree over it: the log may
+// go on meanwhile. (One look at the whole would keep the server from clearing up behind the head's row until it ends; only
+// the places, which are short, are read at once.)
 #include "eventlog.h"
 
 #include "clock/clock.h"
 #include "eventlog_store.sql.h"
+#include "limits/limits.h"
 #include "values/values.h"
 
+#include <assert.h>
 #include <czmq.h>
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define VERIFY_PAGE 1000
+#define VERIFY_CHUNK 10000  // entries
+
+// What is recorded of the tree over a chunk, in the order in which the entries reach it.
+struct recorded {
+    struct rows rows;
+    int next;
+};
+
+// A set of places (where which version of which stream stands, with its leaf) in two numbers: the sums of keyed hashes,
+// whatever their order. The key is made for this run, so nobody could choose places that come to the sums of others.
+struct places {
+    uint64_t sums[2];
+};
 
 // Where a verification stands.
 struct verification {
+    struct message *message;
+    arena_t *hand;  // one entry
     struct tree tree;
     uint8_t tiles[TREE_TILES][TREE_HASH];  // the roots of those that the last leaf completed
-    zhashx_t *versions;                    // stream -> last version
-    struct rows roots;                     // a page of recorded roots
-    int root;                              // the next of them
-    uint64_t rooted;                       // position of the last one checked
-    struct rows notes;                     // a page of checkpoints
-    int note;                              // the next of them
-    uint64_t noted;                        // size of the last one checked
-    const struct note_key *key;            // whose signature they must have; NULL: not looked at
+    zhashx_t *versions;                    // stream -> int64_t, its last version
+    uint8_t keys[2][crypto_shorthash_siphashx24_KEYBYTES];
+    struct places entered, placed;  // that the entries have, and that the table of places has
+    struct recorded root, note, tile;
+    const struct note_key *key;  // whose signature checkpoints must have; NULL: not looked at
     int64_t told_ms;
 };
 
@@ -32,168 +52,180 @@ static status_t differs(struct message *message, uint64_t position, const char *
     return fail(message, POISON, "position %llu: %s", (unsigned long long)position, what);
 }
 
-static status_t check_stream(struct verification *at, struct message *message, const char *stream,
-                             int64_t version)
+static status_t check_stream(struct verification *at, const char *stream, int64_t version)
 {
-    intptr_t last = (intptr_t)zhashx_lookup(at->versions, stream);
+    int64_t *last = zhashx_lookup(at->versions, stream);
 
-    if (version != (int64_t)last + 1)
-        return differs(message, at->tree.size + 1,
-                       arena_printf(message->arena, "stream %s goes from version %jd to %lld", stream,
-                                    (intmax_t)last, (long long)version));
-    zhashx_update(at->versions, stream, (void *)(intptr_t)version);
+    if (version != (last != NULL ? *last : 0) + 1)
+        return differs(at->message, at->tree.size + 1,
+                       arena_printf(at->hand, "stream %s goes from version %lld to %lld", stream,
+                                    (long long)(last != NULL ? *last : 0), (long long)version));
+    if (last == NULL) {
+        last = malloc(sizeof *last);
+        assert(last != NULL);
+        zhashx_insert(at->versions, stream, last);
+    }
+    *last = version;
     return OK;
 }
 
 // The bytes must say the same as the columns beside them.
-static status_t check_columns(struct message *message, uint64_t position, ProtobufCBinaryData bytes,
-                              const char *stream, int64_t version)
+static status_t check_columns(struct verification *at, ProtobufCBinaryData bytes, const char *stream,
+                              int64_t version)
 {
-    struct message own = message_new(message->arena);  // the first reason stays: it must be ours, with the position
+    uint64_t position = at->tree.size + 1;
+    struct message own = message_new(at->hand);  // the first reason stays: it must be ours, with the position
     const Event *event;
 
     if (message_decode(&own, &eventlog__v1__event__descriptor, bytes.data, bytes.len, &event) != OK)
-        return differs(message, position, arena_printf(message->arena, "not an event: %s", own.reason));
+        return differs(at->message, position, arena_printf(at->hand, "not an event: %s", own.reason));
     if (strcmp(event->stream, stream) != 0 || (int64_t)event->version != version)
-        return differs(message, position, "the bytes name another stream or version than the row");
+        return differs(at->message, position, "the bytes name another stream or version than the row");
     return OK;
 }
 
 // The tiles that the last leaf completed, each with its row.
-static status_t check_tiles(struct verification *at, struct message *message, int full)
+static status_t check_tiles(struct verification *at, int full)
 {
-    struct rows rows;
+    const struct rows *rows = &at->tile.rows;
 
     for (int level = 0; level < full; level++) {
         int64_t index = (int64_t)(at->tree.size >> 8 * (level + 1)) - 1;
-        status_t status = RUN(message, read_tiles, &rows, INT(level), INT(index), INT(1));
-        if (status != OK)
-            return status;
-        if (rows.count == 0 || row_int(&rows, 0, 0) != index)
+        int row = at->tile.next;
+        if (row == rows->count || row_int(rows, row, 0) != level || row_int(rows, row, 1) != index)
             return differs(
-                message, at->tree.size,
-                arena_printf(message->arena, "tile %lld of level %d is missing", (long long)index, level));
-        if (memcmp(at->tiles[level], row_bytes(&rows, 0, 1).data, TREE_HASH) != 0)
-            return differs(message, at->tree.size,
-                           arena_printf(message->arena, "tile %lld of level %d is not the tree's",
-                                        (long long)index, level));
+                at->message, at->tree.size,
+                arena_printf(at->hand, "tile %lld of level %d is missing", (long long)index, level));
+        if (memcmp(at->tiles[level], row_bytes(rows, row, 2).data, TREE_HASH) != 0)
+            return differs(
+                at->message, at->tree.size,
+                arena_printf(at->hand, "tile %lld of level %d is not the tree's", (long long)index, level));
+        at->tile.next++;
     }
     return OK;
 }
 
-static status_t check_note(struct verification *at, struct message *message, const char *text)
+// The next of these rows, when it is of where the tree stands; else -1.
+static int recorded_here(struct recorded *recorded, const struct tree *tree)
 {
+    bool here = recorded->next < recorded->rows.count &&
+                row_int(&recorded->rows, recorded->next, 0) == (int64_t)tree->size;
+    return here ? recorded->next++ : -1;
+}
+
+// Is there a checkpoint of this size? Then it must be the tree's.
+static status_t check_checkpoint(struct verification *at)
+{
+    struct message *message = at->message;
     struct checkpoint checkpoint;
     struct note note;
     uint8_t root[TREE_HASH];
     const char *why = NULL;
+    int row = recorded_here(&at->note, &at->tree);
 
-    bool well = note_parse(message->arena, text, strlen(text), &note, &why) &&
-                checkpoint_parse(message->arena, note.text, &checkpoint, &why) &&
-                (at->key == NULL || note_verify(message->arena, &note, at->key, NULL, &why));
+    if (row < 0)
+        return OK;
+    const char *text = row_text(&at->note.rows, row, 1);
+    bool well = note_parse(at->hand, text, strlen(text), &note, &why) &&
+                checkpoint_parse(at->hand, note.text, &checkpoint, &why) &&
+                (at->key == NULL || note_verify(at->hand, &note, at->key, NULL, &why));
     if (!well)
-        return differs(message, at->tree.size,
-                       arena_printf(message->arena, "its checkpoint is damaged: %s", why));
+        return differs(message, at->tree.size, arena_printf(at->hand, "its checkpoint is damaged: %s", why));
     tree_root(&at->tree, root);
     if (checkpoint.size != at->tree.size || memcmp(checkpoint.root, root, TREE_HASH) != 0)
         return differs(message, at->tree.size, "its checkpoint says another size or root than the tree's");
     return OK;
 }
 
-// Is there a checkpoint of this size? Then it must be the tree's.
-static status_t check_checkpoint(struct verification *at, struct message *message)
-{
-    status_t status = OK;
-
-    if (at->note == at->notes.count) {
-        status = RUN(message, checkpoints, &at->notes, INT((int64_t)at->noted), INT(64));
-        at->note = 0;
-    }
-    if (status != OK || at->notes.count == 0 || row_int(&at->notes, at->note, 0) != (int64_t)at->tree.size)
-        return status;
-    status = check_note(at, message, row_text(&at->notes, at->note, 1));
-    at->noted = at->tree.size;
-    at->note++;
-    return status;
-}
-
-static status_t check_row(struct verification *at, struct message *message, const struct rows *rows, int row)
-{
-    ProtobufCBinaryData stored = row_bytes(rows, row, 1), bytes = row_bytes(rows, row, 2);
-    uint8_t leaf[TREE_HASH];
-
-    if (row_int(rows, row, 0) != (int64_t)at->tree.size + 1)
-        return differs(message, at->tree.size + 1, "missing");
-    tree_leaf(bytes.data, bytes.len, leaf);
-    if (stored.len != TREE_HASH || memcmp(leaf, stored.data, TREE_HASH) != 0)
-        return differs(message, at->tree.size + 1, "the bytes do not have the recorded leaf hash");
-    status_t status = check_columns(message, at->tree.size + 1, bytes, row_text(rows, row, 3),
-                                    row_int(rows, row, 4));
-    if (status == OK)
-        status = check_stream(at, message, row_text(rows, row, 3), row_int(rows, row, 4));
-    if (status == OK)
-        status = check_tiles(at, message, tree_add_tiles(&at->tree, leaf, at->tiles));
-    return status;
-}
-
 // Is a root recorded for where the tree stands? Then it must be the tree's.
-static status_t check_root(struct verification *at, struct message *message)
+static status_t check_root(struct verification *at)
 {
     uint8_t root[TREE_HASH];
-    status_t status = OK;
+    int row = recorded_here(&at->root, &at->tree);
 
-    if (at->root == at->roots.count) {
-        status = RUN(message, read_roots, &at->roots, INT((int64_t)at->rooted), INT(VERIFY_PAGE));
-        at->root = 0;
-    }
-    if (status != OK || at->roots.count == 0 || row_int(&at->roots, at->root, 0) != (int64_t)at->tree.size)
-        return status;
+    if (row < 0)
+        return OK;
     tree_root(&at->tree, root);
-    ProtobufCBinaryData recorded = row_bytes(&at->roots, at->root, 1);
+    ProtobufCBinaryData recorded = row_bytes(&at->root.rows, row, 1);
     if (recorded.len != TREE_HASH || memcmp(root, recorded.data, TREE_HASH) != 0)
-        return differs(message, at->tree.size, "the tree does not have the recorded root");
-    at->rooted = at->tree.size;
-    at->root++;
+        return differs(at->message, at->tree.size, "the tree does not have the recorded root");
     return OK;
 }
 
-// Where each version of each stream is said to stand: a wrong place would let a version be stored twice.
-static status_t check_places(struct message *message, uint64_t from, uint64_t to)
+static void add_place(const struct verification *at, struct places *places, int64_t position, int64_t version,
+                      ProtobufCBinaryData leaf, const char *stream)
 {
+    struct {
+        int64_t position, version;
+        uint64_t leaf[2], stream[2];
+    } place = {.position = position, .version = version};
+    uint64_t hash[2];
+
+    crypto_shorthash_siphashx24((uint8_t *)place.leaf, leaf.data, leaf.len, at->keys[0]);
+    crypto_shorthash_siphashx24((uint8_t *)place.stream, (const uint8_t *)stream, strlen(stream),
+                                at->keys[0]);
+    crypto_shorthash_siphashx24((uint8_t *)hash, (const uint8_t *)&place, sizeof place, at->keys[1]);
+    places->sums[0] += hash[0];
+    places->sums[1] += hash[1];
+}
+
+// A row of read_leaves.
+static status_t check_entry(void *context, const row_t *row)
+{
+    struct verification *at = context;
+    ProtobufCBinaryData stored = each_bytes(row, 1), bytes = each_bytes(row, 2);
+    const char *stream = each_text(row, 3);
+    int64_t version = each_int(row, 4);
+    uint8_t leaf[TREE_HASH];
+
+    arena_reset(at->hand);
+    if (each_int(row, 0) != (int64_t)at->tree.size + 1)
+        return differs(at->message, at->tree.size + 1, "missing");
+    tree_leaf(bytes.data, bytes.len, leaf);
+    if (stored.len != TREE_HASH || memcmp(leaf, stored.data, TREE_HASH) != 0)
+        return differs(at->message, at->tree.size + 1, "the bytes do not have the recorded leaf hash");
+    status_t status = check_columns(at, bytes, stream, version);
+    if (status == OK)
+        status = check_stream(at, stream, version);
+    add_place(at, &at->entered, each_int(row, 0), version, stored, stream);
+    if (status == OK)
+        status = check_tiles(at, tree_add_tiles(&at->tree, leaf, at->tiles));
+    if (status == OK)
+        status = check_root(at);
+    return status == OK ? check_checkpoint(at) : status;
+}
+
+// A row of verify_places.
+static status_t take_place(void *context, const row_t *row)
+{
+    struct verification *at = context;
+
+    add_place(at, &at->placed, each_int(row, 0), each_int(row, 1), each_bytes(row, 2), each_text(row, 3));
+    return OK;
+}
+
+// Each entry must have its place and no other: a wrong place would let a version be stored twice.
+static status_t verify_places(struct verification *at)
+{
+    struct message *message = at->message;
     struct rows rows;
 
-    status_t status = RUN(message, misplaced, &rows, INT((int64_t)from), INT((int64_t)to));
+    at->placed = (struct places){{0}};
+    status_t status = db_each(message, &sql_verify_places, NULL, 0, take_place, at);
+    if (status != OK || memcmp(&at->placed, &at->entered, sizeof at->placed) == 0)
+        return status;
+    status = RUN0(message, misplaced, &rows);
     if (status == OK && rows.count > 0)
         return differs(message, (uint64_t)row_int(&rows, 0, 0),
                        "its stream and version are not recorded at its place");
-    return status;
-}
-
-static status_t verify_page(struct verification *at, struct message *message, int *ret_count)
-{
-    struct rows rows;
-
-    at->roots = (struct rows){0};  // the arena was reset: read again from the last one checked
-    at->root = 0;
-    at->notes = (struct rows){0};
-    at->note = 0;
-    status_t status = RUN(message, read_leaves, &rows, INT((int64_t)at->tree.size), INT(VERIFY_PAGE));
-    for (int row = 0; status == OK && row < rows.count; row++) {
-        status = check_row(at, message, &rows, row);
-        if (status == OK)
-            status = check_root(at, message);
-        if (status == OK)
-            status = check_checkpoint(at, message);
-    }
-    if (status == OK && rows.count > 0)
-        status = check_places(message, at->tree.size - (uint64_t)rows.count, at->tree.size);
-    *ret_count = status == OK ? rows.count : 0;
-    return status;
+    return status == OK ? differs(message, at->tree.size, "there are more places recorded than events")
+                        : status;
 }
 
 // Nothing may be recorded beyond where the log ends.
-static status_t verify_beyond(struct verification *at, struct message *message)
+static status_t verify_beyond(const struct verification *at)
 {
+    struct message *message = at->message;
     struct rows rows;
 
     status_t status = RUN(message, checkpoints, &rows, INT((int64_t)at->tree.size), INT(1));
@@ -205,10 +237,6 @@ static status_t verify_beyond(struct verification *at, struct message *message)
         status = RUN(message, read_roots, &rows, INT((int64_t)at->tree.size), INT(1));
     if (status == OK && rows.count > 0)
         return differs(message, at->tree.size, "the log ends here and a root is recorded beyond it");
-    if (status == OK)
-        status = RUN0(message, count_places, &rows);
-    if (status == OK && row_int(&rows, 0, 0) != (int64_t)at->tree.size)
-        return differs(message, at->tree.size, "there are more places recorded than events");
     for (int level = 0; status == OK && level < TREE_TILES; level++) {
         status = RUN(message, tile_next, &rows, INT(level));
         uint64_t full = level < 7 ? at->tree.size >> 8 * (level + 1) : 0;
@@ -218,50 +246,97 @@ static status_t verify_beyond(struct verification *at, struct message *message)
     return status;
 }
 
-static status_t verify_head(struct verification *at, struct message *message)
+// The tree has all entries: is it the head's?
+static status_t verify_head(struct verification *at, const struct rows *head)
 {
-    struct rows rows;
+    struct message *message = at->message;
     uint8_t root[TREE_HASH];
 
-    status_t status = RUN0(message, load_head, &rows);
-    if (status != OK || rows.count == 0)
-        return status;
+    if (head->count == 0)
+        return OK;
     tree_root(&at->tree, root);
-    if (row_int(&rows, 0, 0) != (int64_t)at->tree.size)
+    if (row_int(head, 0, 0) != (int64_t)at->tree.size)
         return differs(message, at->tree.size,
                        arena_printf(message->arena, "the log ends here and its head says %lld",
-                                    (long long)row_int(&rows, 0, 0)));
-    if (memcmp(root, row_bytes(&rows, 0, 4).data, TREE_HASH) != 0)
+                                    (long long)row_int(head, 0, 0)));
+    ProtobufCBinaryData told = row_bytes(head, 0, 4);
+    if (told.len != TREE_HASH || memcmp(root, told.data, TREE_HASH) != 0)
         return differs(message, at->tree.size, "the tree does not have the head's root");
-    return verify_beyond(at, message);
+    status_t status = verify_places(at);
+    return status == OK ? verify_beyond(at) : status;
 }
 
-static void tell(struct verification *at, int64_t head, bool progress)
+static status_t read_recorded(struct verification *at)
 {
-    if (!progress || clock_stopwatch_ms() - at->told_ms < 1000)
+    struct message *message = at->message;
+    int64_t from = (int64_t)at->tree.size, to = from + VERIFY_CHUNK;
+
+    at->root = at->note = at->tile = (struct recorded){0};
+    status_t status = RUN(message, verify_roots, &at->root.rows, INT(from), INT(to));
+    if (status == OK)
+        status = RUN(message, verify_checkpoints, &at->note.rows, INT(from), INT(to));
+    if (status == OK)
+        status = RUN(message, verify_tiles, &at->tile.rows, INT(from), INT(to));
+    return status;
+}
+
+static void tell(struct verification *at, const struct rows *head, bool progress)
+{
+    if (!progress || clock_stopwatch_ms() - at->told_ms < 1000 || head->count == 0)
         return;
     at->told_ms = clock_stopwatch_ms();
-    fprintf(stderr, "\rverified %" PRIu64 " of %" PRId64, at->tree.size, head);
+    fprintf(stderr, "\rverified %" PRIu64 " of %" PRId64, at->tree.size, row_int(head, 0, 0));
+}
+
+// The next chunk of entries; when there are no more, what stands about the whole. *ret_more: there may be more.
+static status_t verify_chunk(struct verification *at, bool progress, bool *ret_more)
+{
+    struct message *message = at->message;
+    uint64_t from = at->tree.size;
+    struct rows head;
+
+    status_t status = db_begin(message);
+    if (status == OK)
+        status = RUN0(message, verify_snapshot, NULL);
+    if (status == OK)
+        status = RUN0(message, load_head, &head);
+    if (status == OK)
+        status = read_recorded(at);
+    if (status == OK)
+        status = EACH_ROW(message, read_leaves, check_entry, at, INT((int64_t)from), INT(VERIFY_CHUNK));
+    *ret_more = at->tree.size > from;
+    if (status == OK && !*ret_more)
+        status = verify_head(at, &head);
+    if (status == OK)
+        tell(at, &head, progress);
+    if (status == OK)
+        return db_commit(message);
+    db_rollback(message);
+    return status;
+}
+
+static void free_version(void **version_p)
+{
+    free(*version_p);
+    *version_p = NULL;
 }
 
 int log_verify(struct message *message, const struct note_key *key, bool progress)
 {
-    struct verification at = {.key = key, .versions = zhashx_new(), .told_ms = clock_stopwatch_ms()};
-    struct rows rows;
+    struct verification at = {.message = message,
+                              .hand = arena_new(LIMIT_ARENA_BYTES),
+                              .versions = zhashx_new(),
+                              .key = key,
+                              .told_ms = clock_stopwatch_ms()};
     uint8_t root[TREE_HASH];
-    int count = 1;
+    status_t status = OK;
 
-    status_t status = db_connect(message);
-    if (status == OK)
-        status = RUN0(message, load_head, &rows);
-    int64_t head = status == OK && rows.count == 1 ? row_int(&rows, 0, 0) : 0;
-    while (status == OK && count > 0) {
+    zhashx_set_destructor(at.versions, free_version);
+    randombytes_buf(at.keys, sizeof at.keys);
+    for (bool more = true; status == OK && more;) {
         arena_reset(message->arena);
-        status = verify_page(&at, message, &count);
-        tell(&at, head, progress);
+        status = verify_chunk(&at, progress, &more);
     }
-    if (status == OK)
-        status = verify_head(&at, message);
     tree_root(&at.tree, root);
     if (status == OK)
         printf("{\"verified\":true,\"events\":%" PRIu64 ",\"streams\":%zu,\"root\":\"%s\"}\n", at.tree.size,
@@ -270,5 +345,6 @@ int log_verify(struct message *message, const struct note_key *key, bool progres
         printf("{\"verified\":false,\"events\":%" PRIu64 ",\"fault\":\"%s\"}\n", at.tree.size,
                message->reason);
     zhashx_destroy(&at.versions);
+    arena_destroy(&at.hand);
     return status == OK ? 0 : status == POISON ? 4 : 1;
 }
