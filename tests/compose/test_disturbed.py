@@ -60,7 +60,7 @@ def back_to_one(house, running):
 
 def test_a_burst_beyond_the_queue_is_refused_at_once_with_a_time_and_all_goes_on_afterwards(house):
     """Intake stands still, and 2500 drafts come at once: the broker keeps 2000, the rest is told when to come back."""
-    with house.load(rate=1000, most=2500) as burst:
+    with house.load(rate=1000, most=2500, drafts=True) as burst:
         burst.progress(1)
         house.pause("intake")
         began = time.monotonic()

@@ -77,7 +77,7 @@ class Stack(Lived):
 @pytest.fixture(scope="module")
 def stack(swarm):
     """Alone on this machine: leaving a swarm cuts other houses from their networks."""
-    made = Stack("swarm")
+    made = Stack("swarm", settings={"HEALTH_INTERVAL": "3s"})
     try:
         made.make("--rehearsal", say=say)
         made.swarm("up")

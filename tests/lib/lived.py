@@ -31,12 +31,12 @@ class Lived(containers.House):
         """The containers have new addresses: a new connection, the same memory."""
         self.client.connect()
 
-    def load(self, rate=5.0, most=60):
+    def load(self, rate=5.0, most=60, drafts=False):
         """Applications in a steady stream; see load.Load. The call is made when it is first asked for."""
         if self.organisations is None:
             self.call = f"load-{uuid.uuid4().hex[:8]}"
             self.organisations = load.prepare(self.stage, self.call)
-        return load.Load(self, self.call, self.organisations, rate, most)
+        return load.Load(self, self.call, self.organisations, rate, most, drafts)
 
     def prove(self, *loads, compare=False):
         """Nothing acknowledged is lost, nothing done twice, no gap; in the end the tables are the log, replayed."""

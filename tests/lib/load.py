@@ -42,10 +42,11 @@ class Request:
 
 
 class Load:
-    """Applications at `rate` a second until finish(); at most `most` of them under way at once."""
+    """Applications at `rate` a second until finish(); at most `most` of them under way at once. Or `drafts`: each ends with
+    its first command."""
 
-    def __init__(self, house, call, organisations, rate=5.0, most=60):
-        self.house, self.call, self.rate, self.most = house, call, rate, most
+    def __init__(self, house, call, organisations, rate=5.0, most=60, drafts=False):
+        self.house, self.call, self.rate, self.most, self.drafts = house, call, rate, most, drafts
         self.organisations = organisations
         self.acks = []                            # for the checker
         self.delivered = []                       # applications whose signature was acknowledged
@@ -57,7 +58,7 @@ class Load:
         self.waiting = {}                         # application id -> its organisation, frozen and not signed
         self.order = itertools.count()
         self.timers = []                          # (when, number, id)
-        self.applications = 0                     # begun and not yet delivered
+        self.applications = 0                     # begun and not yet at their end
         self.begun = 0
         self.stopping = threading.Event()
         self.fault = None
@@ -76,26 +77,29 @@ class Load:
         self.thread.join(10)
 
     def progress(self, more=10, seconds=40):
-        """Until so many more applications were delivered than now: the whole way is open."""
-        before, end = len(self.delivered), time.monotonic() + seconds * containers.slack()
-        while len(self.delivered) < before + more:
+        """Until so many more applications came to their end than now: the whole way is open."""
+        before, end = self.ended(), time.monotonic() + seconds * containers.slack()
+        while self.ended() < before + more:
             self.alive()
             if time.monotonic() > end:
-                raise AssertionError(f"in {seconds} s only {len(self.delivered) - before} of {more} applications were "
-                                     f"delivered; {self}")
+                raise AssertionError(f"in {seconds} s only {self.ended() - before} of {more} applications came to their end; "
+                                     f"{self}")
             time.sleep(0.05)
         return self
 
     def finish(self, seconds=60):
-        """Begin nothing new; until all that was begun is delivered."""
+        """Begin nothing new; until all that was begun has come to its end."""
         self.stopping.set()
         self.thread.join(seconds * containers.slack())
         self.alive()
         if self.thread.is_alive():
-            raise AssertionError(f"after {seconds} s not all is delivered; {self}")
+            raise AssertionError(f"after {seconds} s not all has come to its end; {self}")
         assert not self.wrong, "\n".join(self.wrong[:20])
-        assert len(self.delivered) == len(set(self.delivered)) == self.begun
+        assert len(self.delivered) == len(set(self.delivered)) == (0 if self.drafts else self.begun)
         return self
+
+    def ended(self):
+        return self.begun - self.applications
 
     def alive(self):
         if self.fault:
@@ -200,8 +204,8 @@ class Load:
     def begin(self):
         organisation = self.organisations[self.begun % len(self.organisations)]
         id, editor = str(uuid.uuid4()), f"load.editor:EDITOR:{organisation}"
-        self.begun += 1
         self.applications += 1
+        self.begun += 1
         content = content_of(organisation)
 
         def frozen(_):
@@ -211,6 +215,9 @@ class Load:
             self.ask("intake.v1.RequestApproval", {"application_id": id, "expected_version": 1}, editor, frozen)
 
         def started(_):
+            if self.drafts:
+                self.applications -= 1
+                return
             self.ask("intake.v1.SaveDraft", {"application_id": id, "expected_version": 0, "content": content}, editor,
                      saved)
 
