@@ -49,6 +49,9 @@ compose() {
 
 project() { setting COMPOSE_PROJECT_NAME; }
 
+# outside NAME: is this part elsewhere, by deploy/outside-NAME.yml among the files of COMPOSE_FILE?
+outside() { case ":$(setting COMPOSE_FILE):" in *"/outside-$1.yml:"*) ;; *) return 1 ;; esac; }
+
 # containers SERVICE: the ids of its running containers, oldest first.
 containers() {
     docker ps -q --filter "label=com.docker.compose.project=$(project)" --filter "label=com.docker.compose.service=$1" \

@@ -65,7 +65,8 @@ def house(docker):
             made.down()
 
 
-ORDER = ["test_images", "test_mistakes", "test_disturbed", "test_call", "test_keeping", "test_bases", "test_swarm"]
+ORDER = ["test_images", "test_mistakes", "test_disturbed", "test_call", "test_keeping", "test_outside_postgres",
+         "test_bases", "test_swarm"]
 
 
 def pytest_collection_modifyitems(items):

@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import fcntl
 import hashlib
+import ipaddress
 import json
 import os
 import pathlib
@@ -241,6 +242,22 @@ def tracked():
     return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
 
+def clone(folder):
+    """What a stranger has before the first step."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in tracked():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target)
+
+
+def gateway():
+    """This machine as containers of any network reach it: what it publishes there is published to another machine, as far as
+    they can tell."""
+    subnet = docker("network", "inspect", "-f", "{{(index .IPAM.Config 0).Subnet}}", "bridge")
+    return str(ipaddress.ip_network(subnet)[1])
+
+
 def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -255,6 +272,8 @@ class Cluster:
 
     def url(self, *unused):
         given = urllib.parse.urlsplit((self.house.folder / ".secrets" / "auditor.url").read_text().strip())
+        if given.hostname != "postgres":
+            return given.geturl()
         host = self.house.address("postgres", "database")
         return urllib.parse.urlunsplit(given._replace(netloc=given.netloc.replace("postgres:", host + ":")))
 
@@ -282,11 +301,7 @@ class House:
         return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", **kept}
 
     def clone(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
-        for name in tracked():
-            target = self.folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target)
+        clone(self.folder)
 
     def init(self, *words, check=True, **given):
         """deploy/init as the README tells; its image carries our tag from the start."""

@@ -107,7 +107,7 @@ def journeys(words, url):
 
 
 # The tests of containers, in lanes side by side: most of a house's time is waiting, so two of them fit on two processors.
-LANES = {"night": ["test_images", "test_mistakes", "test_disturbed"],
+LANES = {"night": ["test_images", "test_mistakes", "test_disturbed", "test_outside_postgres"],
          "years": ["test_call", "test_keeping", "test_bases"]}
 ALONE = {"swarm": ["test_swarm"]}  # after them: a swarm that is left cuts other houses from their networks
 
