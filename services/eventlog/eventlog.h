@@ -41,6 +41,7 @@ struct eventlog {
     char log_id[37];
     struct tree tree;  // its size is the last position
     int64_t room;      // positions below this have a partition
+    size_t entry_bytes;  // of an entry, in the page that was read last; 0: none was
     struct note_signer signer;  // a name of "": nothing is signed (tests of other things)
     uint64_t signed_size;       // the newest checkpoint's
     int64_t signed_ms;          // when it was signed; stopwatch
@@ -72,8 +73,21 @@ status_t log_append(struct eventlog *log, struct message *message, struct wish w
 
 // Read and GetHead: answer(message, ...) holds the Page or Head.
 status_t log_read(struct eventlog *log, struct message *message, const Eventlog__V1__Read *query);
-Page *log_page(const struct eventlog *log, arena_t *arena, const struct rows *rows);  // position, bytes, time, epoch
 Head *log_head(const struct eventlog *log, arena_t *arena);
+
+// A page while its rows come: position, bytes, time, epoch. What is over LIMIT_BATCH_BYTES is left out, but never the first.
+// A statement reads no more than `limit` rows, which is what was asked for or what may fit, by the size of the entries of the
+// page before: the database does not read a thousand entries where two hundred are sent.
+struct page_reading {
+    arena_t *arena;
+    Page *page;
+    int64_t limit;
+    size_t bytes;
+    bool full;
+};
+struct page_reading page_begin(const struct eventlog *log, arena_t *arena, uint32_t limit);
+status_t page_row(void *reading, const row_t *row);
+void page_end(struct eventlog *log, struct message *message, const struct page_reading *reading);  // answers with it
 
 // ------------------------------------------------------------------------------------------ tiles and proofs
 

@@ -441,6 +441,64 @@ static void a_stream_is_read_by_itself(void **state)
     assert_int_equal(1, page->n_entries);
 }
 
+// Events of so many bytes each, one after the other.
+static void append_large(struct fixture *fixture, const size_t sizes[], int count)
+{
+    for (int i = 0; i < count; i++) {
+        Event event = an_event(fixture, "intake/call/large", (uint64_t)i + 1);
+        event.data = (ProtobufCBinaryData){.len = sizes[i], .data = arena_alloc(fixture->arena, sizes[i])};
+        append(fixture, &event, 1, NULL);
+    }
+}
+
+static const Page *read_after(struct fixture *fixture, uint64_t after, uint32_t limit)
+{
+    Eventlog__V1__Read query = EVENTLOG__V1__READ__INIT;
+    struct message message = message_new(fixture->arena);
+    const Page *page;
+
+    message.db = fixture->log.db;
+    query.after = after;
+    query.limit = limit;
+    assert_int_equal(OK, log_read(&fixture->log, &message, &query));
+    assert_true(message.answer_size <= LIMIT_FRAME_BYTES);
+    assert_int_equal(OK, message_decode(&message, &eventlog__v1__page__descriptor, message.answer, message.answer_size,
+                                        &page));
+    assert_int_equal(fixture->log.tree.size, page->head);
+    for (size_t i = 0; i < page->n_entries; i++)
+        assert_int_equal(after + i + 1, page->entries[i]->position);
+    return page;
+}
+
+static void a_page_ends_before_it_is_too_large_and_has_an_entry_at_least(void **state)
+{
+    struct fixture *fixture = *state;
+    const size_t sizes[] = {100, 80000, 80000, 190000, 190000, 100, 100, 100};
+
+    append_large(fixture, sizes, 8);                                     // given
+    assert_int_equal(3, read_after(fixture, 0, 1000)->n_entries);        // when, then: a fourth would not fit
+    assert_int_equal(1, read_after(fixture, 3, 1000)->n_entries);
+    assert_int_equal(0, read_after(fixture, 8, 1000)->n_entries);
+    assert_int_equal(2, read_after(fixture, 5, 2)->n_entries);           // no more than was asked for
+}
+
+static void a_page_is_full_again_after_large_entries(void **state)
+{
+    struct fixture *fixture = *state;
+    const size_t sizes[] = {190000};
+    size_t entries = 0;
+
+    append_many(fixture, 600);
+    append_large(fixture, sizes, 1);
+    assert_int_equal(1, read_after(fixture, 600, 1000)->n_entries);  // given: what was read last was large
+    for (int pages = 0; entries < 601; pages++) {
+        size_t more = read_after(fixture, entries, 1000)->n_entries;
+        assert_true(more > 0 && pages < 5);
+        entries += more;
+    }
+    assert_int_equal(601, entries);
+}
+
 // The tiles of events that an older program appended are missing until the log is taken over.
 static void missing_tiles_are_made_when_the_log_is_taken_over(void **state)
 {
@@ -536,6 +594,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_earlier_log_is_proved_to_begin_the_later, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tiles_and_bundles_hold_what_the_convention_says, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stream_is_read_by_itself, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_page_ends_before_it_is_too_large_and_has_an_entry_at_least, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_page_is_full_again_after_large_entries, set_up, tear_down),
         cmocka_unit_test_setup_teardown(missing_tiles_are_made_when_the_log_is_taken_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_changed_tile_keeps_the_log_from_being_taken_over, set_up,
                                         tear_down),

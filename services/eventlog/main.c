@@ -21,6 +21,7 @@
 #include <string.h>
 
 #define TURN_BYTES (64 * 1024 * 1024)  // an arena for a whole batch: its bytes, decoded, and as parameters
+#define READ_BYTES (TURN_BYTES / 4)    // of it for what is read on the way: then whoever appends has his turn
 #define GUARD_TELL_MS 60000            // between two words about a witness that does not answer
 #define STANDBY_MS 1000                // between two tries to take the log over
 
@@ -278,11 +279,11 @@ static status_t take_append(struct message *message, const struct incoming *inco
 
 // -------------------------------------------------------------------------------------------------- the turn
 
-// Everything that has arrived: Appends go into wishes, the rest is answered on the way. Returns false after a
-// stop.
+// Everything that has arrived, as far as it fits: Appends go into wishes, the rest is answered on the way. Returns false
+// after a stop.
 static bool collect(struct process *process, struct wish wishes[], int *count, size_t *bytes, int timeout_ms)
 {
-    while (*count < APPEND_WISHES && *bytes < APPEND_BATCH_BYTES) {
+    while (*count < APPEND_WISHES && *bytes < APPEND_BATCH_BYTES && arena_used(process->arena) < READ_BYTES) {
         struct incoming incoming = bus_next(process->bus, process->arena, timeout_ms);
         timeout_ms = 0;
         if (incoming.kind == INCOMING_STOP)

@@ -189,14 +189,14 @@ static status_t on_get_tile(struct eventlog *log, struct message *message, const
 static status_t on_read_stream(struct eventlog *log, struct message *message, const void *body)
 {
     const Eventlog__V1__ReadStream *query = body;
-    struct rows rows;
 
     if (query->limit < 1 || query->limit > LIMIT_PAGE_ENTRIES || query->after > INT64_MAX)
         return fail(message, REFUSED, "limit must be 1 to %d, and after a version", LIMIT_PAGE_ENTRIES);
-    status_t status = RUN(message, read_stream, &rows, TEXT(query->stream), INT((int64_t)query->after),
-                          INT(query->limit), INT(LIMIT_BATCH_BYTES));
+    struct page_reading reading = page_begin(log, message->arena, query->limit);
+    status_t status = EACH_ROW(message, read_stream, page_row, &reading, TEXT(query->stream),
+                               INT((int64_t)query->after), INT(reading.limit));
     if (status == OK)
-        answer(message, log_page(log, message->arena, &rows));
+        page_end(log, message, &reading);
     return status;
 }
 

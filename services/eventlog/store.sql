@@ -213,13 +213,8 @@ WITH fenced AS (
 )
 INSERT INTO root (position, root, frontier) SELECT $1::bigint, $2::bytea, $3::bytea FROM fenced;
 
--- At most $2 entries and about $3 bytes, but always the first one.
 -- name: read_page
-SELECT position, bytes, appended_at_us, epoch
-  FROM (SELECT l.*, sum(octet_length(bytes) + 64) OVER (ORDER BY position) AS so_far
-          FROM (SELECT * FROM log WHERE position > $1::bigint ORDER BY position LIMIT $2::bigint) l) page
- WHERE so_far <= $3::bigint OR position = $1::bigint + 1
- ORDER BY position;
+SELECT position, bytes, appended_at_us, epoch FROM log WHERE position > $1::bigint ORDER BY position LIMIT $2::bigint;
 
 -- The newest tree that stands at least this far back, to recompute the end of the log from.
 -- name: root_before
@@ -302,15 +297,11 @@ SELECT count(*), coalesce(sum(octet_length(bytes) + 2), 0), coalesce(max(octet_l
 SELECT bytes FROM log WHERE position > $1::bigint AND position <= $2::bigint ORDER BY position;
 
 -- name: read_stream
-SELECT position, bytes, appended_at_us, epoch
-  FROM (SELECT l.position, l.bytes, l.appended_at_us, l.epoch,
-               sum(octet_length(l.bytes) + 64) OVER (ORDER BY l.position) AS so_far,
-               row_number() OVER (ORDER BY l.position) AS n
-          FROM (SELECT position FROM place WHERE stream = $1::text AND version > $2::bigint
-                 ORDER BY version LIMIT $3::bigint) p
-          JOIN log l ON l.position = p.position) page
- WHERE so_far <= $4::bigint OR n = 1
- ORDER BY position;
+SELECT l.position, l.bytes, l.appended_at_us, l.epoch
+  FROM (SELECT position FROM place WHERE stream = $1::text AND version > $2::bigint
+         ORDER BY version LIMIT $3::bigint) p
+  JOIN log l ON l.position = p.position
+ ORDER BY l.position;
 
 -- Put back what was lost, byte for byte: as append, but with each entry's own time and epoch. What stands already is left:
 -- the whole is verified afterwards.
