@@ -27,6 +27,14 @@
 #define REFUSED_RETRY_MS                                                                                     \
     30000  // Ready is tried again this long after a final refusal: the registry may be mended
 
+// A question that was asked before anybody waits for its answer.
+struct ahead {
+    char id[UUID_SIZE];  // "": this place is free
+    int64_t asked_ms;
+    uint8_t *bytes[2];  // the frames of the answer; NULL: it has not come
+    size_t sizes[2];
+};
+
 struct bus {
     struct bus_config config;
     registry_t *registry;
@@ -50,6 +58,7 @@ struct bus {
     int64_t feed_heard_ms;
     int64_t feed_opened_ms;
     uint64_t dropped;
+    struct ahead ahead[BUS_AHEAD];
 };
 
 // The frames of one ZeroMQ message. Every message of ours has two.
@@ -104,6 +113,21 @@ static bool disconnect_send(bus_t *bus, bool draining)
     packet.kind_case = BUS__V1__PACKET__KIND_DISCONNECT;
     packet.disconnect = &disconnect;
     return packet_send(bus, &packet, NULL, 0);
+}
+
+static struct ahead *ahead_find(bus_t *bus, const char *id)
+{
+    for (int i = 0; i < BUS_AHEAD; i++)
+        if (strcmp(bus->ahead[i].id, id) == 0)
+            return &bus->ahead[i];
+    return NULL;
+}
+
+static void ahead_free(struct ahead *ahead)
+{
+    for (int i = 0; i < 2; i++)
+        free(ahead->bytes[i]);
+    *ahead = (struct ahead){.id = ""};
 }
 
 // ------------------------------------------------------------------ connecting
@@ -179,6 +203,8 @@ void bus_destroy(bus_t **bus_p)
     zsock_destroy(&bus->dealer);
     zsock_destroy(&bus->feed);
     close(bus->stop_fd);
+    for (int i = 0; i < BUS_AHEAD; i++)
+        ahead_free(&bus->ahead[i]);
     arena_destroy(&bus->scratch);
     registry_destroy(&bus->registry);
     free(bus);
@@ -216,7 +242,7 @@ static void beat(bus_t *bus, int64_t now_ms)
 
 // To be asked only when nothing is waiting to be read: after a long piece of work the answers may all be
 // there already. A connection that was refused once is given up by libzmq for ever, hence new sockets.
-static void silence_end(bus_t *bus, int64_t now_ms)
+static void silence_end(bus_t *bus, int64_t now_ms, bool with_feed)
 {
     if (bus->unanswered_ms != 0 && now_ms - bus->unanswered_ms > LIMIT_SILENCE_MS) {
         if (!bus->broker_gone)
@@ -227,10 +253,10 @@ static void silence_end(bus_t *bus, int64_t now_ms)
         dealer_open(bus);
     }
     int64_t feed_ms = bus->feed_heard_ms > bus->feed_opened_ms ? bus->feed_heard_ms : bus->feed_opened_ms;
-    if (bus->feed && now_ms - feed_ms > LIMIT_SILENCE_MS) {
+    if (with_feed && bus->feed && now_ms - feed_ms > LIMIT_SILENCE_MS) {
         if (!bus->feed_gone)
-            log_warn("the event log's feed is silent, connecting again until it speaks", "feed", bus->config.feed,
-                     NULL);
+            log_warn("the event log's feed is silent, connecting again until it speaks", "feed",
+                     bus->config.feed, NULL);
         bus->feed_gone = true;
         registry_refresh(bus->registry);
         feed_open(bus);
@@ -343,6 +369,47 @@ static bool packet_take(bus_t *bus, const Bus__V1__Packet *packet, struct incomi
     return false;
 }
 
+// Is this the answer to what was asked ahead? Then it is kept until somebody waits for it; a second one is let go.
+static bool ahead_keep(bus_t *bus, const struct incoming *incoming, const struct frames *frames)
+{
+    struct ahead *ahead = incoming->kind == INCOMING_REPLY && *incoming->reply->id != '\0'
+                              ? ahead_find(bus, incoming->reply->id)
+                              : NULL;
+
+    for (int i = 0; ahead && !ahead->bytes[1] && i < 2; i++) {
+        ahead->sizes[i] = frames->sizes[i];
+        ahead->bytes[i] = malloc(frames->sizes[i] + 1);
+        assert(ahead->bytes[i]);
+        memcpy(ahead->bytes[i], frames->bytes[i], frames->sizes[i]);
+    }
+    return ahead != NULL;
+}
+
+// Take the answer to what was asked ahead. INCOMING_NOTHING when there is none; *ret_ask_ms: when to ask (again).
+static struct incoming ahead_take(bus_t *bus, const char *id, arena_t *arena, int64_t *ret_ask_ms)
+{
+    struct incoming incoming = {.kind = INCOMING_NOTHING};
+    struct ahead *ahead = ahead_find(bus, id);
+    struct message message = message_new(arena);
+    const Bus__V1__Packet *packet;
+
+    *ret_ask_ms = ahead ? ahead->asked_ms + LIMIT_RESEND_MS : 0;
+    if (!ahead || !ahead->bytes[1]) {
+        bus_forget(bus, id);
+        return incoming;
+    }
+    *ret_ask_ms = INT64_MAX;
+    status_t status = message_decode(&message, &bus__v1__packet__descriptor, ahead->bytes[0], ahead->sizes[0],
+                                     &packet);
+    assert(status == OK);  // as it was when it came
+    incoming = (struct incoming){.kind = INCOMING_REPLY,
+                                 .reply = packet->reply,
+                                 .body = arena_copy(arena, ahead->bytes[1], ahead->sizes[1]),
+                                 .body_size = ahead->sizes[1]};
+    ahead_free(ahead);
+    return incoming;
+}
+
 // Read from the broker until there is something to hand on. False when nothing more is there.
 static bool dealer_take(bus_t *bus, arena_t *arena, struct incoming *ret)
 {
@@ -359,7 +426,7 @@ static bool dealer_take(bus_t *bus, arena_t *arena, struct incoming *ret)
         else if (message_decode(&message, &bus__v1__packet__descriptor, frames.bytes[0], frames.sizes[0],
                                 &packet) != OK)
             dropped(bus, message.reason);
-        else if (packet_take(bus, packet, &incoming)) {
+        else if (packet_take(bus, packet, &incoming) && !ahead_keep(bus, &incoming, &frames)) {
             *ret = incoming;
             return true;
         }
@@ -425,7 +492,7 @@ static struct incoming next(bus_t *bus, arena_t *arena, int64_t timeout_ms, bool
         if (stop_asked(bus) || sockets_take(bus, arena, with_feed, &incoming))
             return incoming;
         int64_t now_ms = clock_stopwatch_ms();
-        silence_end(bus, now_ms);
+        silence_end(bus, now_ms, with_feed);
         if (now_ms >= until_ms)
             return (struct incoming){.kind = bus->stopping ? INCOMING_STOP : INCOMING_NOTHING};
         sockets_wait(bus, now_ms, until_ms, with_feed);
@@ -522,23 +589,32 @@ static int64_t lesser(int64_t one, int64_t other)
     return one < other ? one : other;
 }
 
+// The broker gives up a little before we do, so that its sentence still arrives.
+static uint32_t patience(int64_t timeout_ms)
+{
+    return (uint32_t)lesser(timeout_ms * 9 / 10 + 1, LIMIT_TIMEOUT_MAX_MS);
+}
+
 bool bus_call(bus_t *bus, arena_t *arena, const char *service, const char *id, const char *type,
               const actor_t *actor, uint32_t timeout_ms, const uint8_t *body, size_t body_size,
               struct incoming *ret)
 {
     int64_t until_ms = clock_stopwatch_ms() + timeout_ms;
-    int64_t ask_ms = 0;
+    int64_t ask_ms;
 
     assert(!bus->config.serves);
     *ret = (struct incoming){.kind = INCOMING_NOTHING};
+    struct incoming early = ahead_take(bus, id, arena, &ask_ms);
     for (int64_t now_ms = clock_stopwatch_ms(); now_ms < until_ms; now_ms = clock_stopwatch_ms()) {
         if (now_ms >= ask_ms) {
-            // The broker gives up a little before we do, so that its sentence still arrives.
-            uint32_t patience_ms = (uint32_t)lesser((until_ms - now_ms) * 9 / 10 + 1, LIMIT_TIMEOUT_MAX_MS);
-            bool asked = bus_ask(bus, service, id, type, actor, NULL, patience_ms, body, body_size);
+            bool asked = bus_ask(bus, service, id, type, actor, NULL, patience(until_ms - now_ms), body,
+                                 body_size);
             ask_ms = now_ms + (asked ? LIMIT_RESEND_MS : UNSENT_RETRY_MS);
         }
-        struct incoming incoming = next(bus, arena, lesser(until_ms, ask_ms) - now_ms, false);
+        struct incoming incoming = early.kind == INCOMING_REPLY
+                                       ? early
+                                       : next(bus, arena, lesser(until_ms, ask_ms) - now_ms, false);
+        early.kind = INCOMING_NOTHING;
         if (incoming.kind == INCOMING_STOP)
             return false;
         if (incoming.kind != INCOMING_REPLY || strcmp(incoming.reply->id, id) != 0)
@@ -549,4 +625,25 @@ bool bus_call(bus_t *bus, arena_t *arena, const char *service, const char *id, c
         ask_ms = clock_stopwatch_ms() + LIMIT_RETRY_MS + incoming.reply->retry_after_ms;
     }
     return false;
+}
+
+bool bus_call_ahead(bus_t *bus, const char *service, const char *id, const char *type, const actor_t *actor,
+                    uint32_t timeout_ms, const uint8_t *body, size_t body_size)
+{
+    struct ahead *ahead = ahead_find(bus, "");
+
+    assert(strlen(id) < UUID_SIZE && !ahead_find(bus, id));
+    if (!ahead || !bus_ask(bus, service, id, type, actor, NULL, patience(timeout_ms), body, body_size))
+        return false;
+    snprintf(ahead->id, sizeof ahead->id, "%s", id);
+    ahead->asked_ms = clock_stopwatch_ms();
+    return true;
+}
+
+void bus_forget(bus_t *bus, const char *id)
+{
+    struct ahead *ahead = ahead_find(bus, id);
+
+    if (ahead)
+        ahead_free(ahead);
 }

@@ -85,3 +85,12 @@ bool bus_rehearsal(const bus_t *bus);  // the broker said this stack is a rehear
 bool bus_call(bus_t *bus, arena_t *arena, const char *service, const char *id, const char *type,
               const actor_t *actor, uint32_t timeout_ms, const uint8_t *body, size_t body_size,
               struct incoming *ret);
+
+// Ask now what bus_call will be called for later, under the same id and with the same words: it then waits only for what
+// has not come, and asks again when that was long ago. At most BUS_AHEAD at a time. False: not asked; bus_call does it.
+#define BUS_AHEAD 8
+bool bus_call_ahead(bus_t *bus, const char *service, const char *id, const char *type, const actor_t *actor,
+                    uint32_t timeout_ms, const uint8_t *body, size_t body_size);
+
+// The answer is not wanted any more. An id that was never asked ahead is allowed.
+void bus_forget(bus_t *bus, const char *id);

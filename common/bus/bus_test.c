@@ -2,12 +2,15 @@
 // bus_next.
 #include "bus/bus.h"
 
+#include "bus/pages.h"
 #include "clock/clock.h"
 #include "limits/limits.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,18 +186,23 @@ static void broker_requests(struct world *world, const struct got *to, uint64_t 
     broker_send(world, to, &packet, body);
 }
 
-static void broker_replies(struct world *world, const struct got *to, Bus__V1__Reply__Status status,
+static void broker_answers(struct world *world, const struct got *to, const char *id, Bus__V1__Reply__Status status,
                            const char *body)
 {
     Bus__V1__Reply reply = BUS__V1__REPLY__INIT;
     Bus__V1__Packet packet = BUS__V1__PACKET__INIT;
 
-    reply.id = ID;
+    reply.id = (char *)id;
     reply.status = status;
     reply.reason = status == BUS__V1__REPLY__STATUS__OK ? "" : "later";
     packet.kind_case = BUS__V1__PACKET__KIND_REPLY;
     packet.reply = &reply;
     broker_send(world, to, &packet, body);
+}
+
+static void broker_replies(struct world *world, const struct got *to, Bus__V1__Reply__Status status, const char *body)
+{
+    broker_answers(world, to, ID, status, body);
 }
 
 // A worker that has said Ready.
@@ -463,6 +471,276 @@ static void a_call_without_answer_asks_more_than_once_and_gives_up_in_time(void 
     }
 }
 
+// ------------------------------------------------------------------ asking ahead
+
+#define ID_A "0190b2f0-0000-7000-8000-00000000000a"
+#define ID_B "0190b2f0-0000-7000-8000-00000000000b"
+
+static bool asks_ahead(struct world *world, const char *id)
+{
+    return bus_call_ahead(world->bus, "eventlog", id, "eventlog.v1.Read", NULL, 5000, (const uint8_t *)"?", 1);
+}
+
+static struct incoming calls(struct world *world, const char *id, uint32_t timeout_ms)
+{
+    struct incoming incoming;
+
+    bus_call(world->bus, world->arena, "eventlog", id, "eventlog.v1.Read", NULL, timeout_ms, (const uint8_t *)"?", 1,
+             &incoming);
+    return incoming;
+}
+
+static int requests_sent(struct world *world)
+{
+    struct got got;
+    int requests = 0;
+
+    for (int64_t until_ms = clock_stopwatch_ms() + 50; clock_stopwatch_ms() < until_ms;) {
+        bus_next(world->bus, world->arena, 5);
+        while (broker_receive(world, &got))
+            requests += got.packet->kind_case == BUS__V1__PACKET__KIND_REQUEST;
+    }
+    return requests;
+}
+
+static void what_was_asked_ahead_is_there_when_it_is_waited_for(void **state)
+{
+    struct world *world = *state;
+    struct got got = client_start(world);
+
+    assert_true(asks_ahead(world, ID_A) && asks_ahead(world, ID_B));  // given: their answers come while another is waited
+    broker_answers(world, &got, ID_B, BUS__V1__REPLY__STATUS__OK, "of b");  // for, and in another order
+    broker_answers(world, &got, ID_A, BUS__V1__REPLY__STATUS__OK, "of a");
+    broker_answers(world, &got, ID_A, BUS__V1__REPLY__STATUS__OK, "again");
+    broker_replies(world, &got, BUS__V1__REPLY__STATUS__OK, "other");
+    struct incoming other = calls(world, ID, 1000);
+    assert_int_equal(3, requests_sent(world));
+
+    struct incoming a = calls(world, ID_A, 1000), b = calls(world, ID_B, 1000);  // when
+
+    assert_memory_equal("other", other.body, 5);  // then
+    assert_memory_equal("of a", a.body, 4);
+    assert_string_equal(ID_A, a.reply->id);
+    assert_memory_equal("of b", b.body, 4);
+    assert_int_equal(0, requests_sent(world));
+}
+
+static void what_was_asked_ahead_in_vain_is_asked_again(void **state)
+{
+    struct world *world = *state;
+    struct got got = client_start(world);
+
+    assert_true(asks_ahead(world, ID_A) && asks_ahead(world, ID_B));  // given
+    broker_answers(world, &got, ID_B, BUS__V1__REPLY__STATUS__UNAVAILABLE, "");
+    assert_int_equal(INCOMING_NOTHING, bus_next(world->bus, world->arena, 50).kind);
+    assert_int_equal(2, requests_sent(world));
+    assert_null(calls(world, ID_A, LIMIT_RESEND_MS - 500).reply);  // when: not yet
+    assert_int_equal(0, requests_sent(world));
+    assert_null(calls(world, ID_A, 300).reply);
+    assert_int_equal(1, requests_sent(world));                      // then: what is not asked ahead is asked at once
+    assert_string_equal("later", calls(world, ID_B, 600).reply->reason);
+    assert_int_equal(1, requests_sent(world));
+}
+
+static void what_was_forgotten_makes_room(void **state)
+{
+    struct world *world = *state;
+    char ids[BUS_AHEAD][37];
+    struct got got = client_start(world);
+
+    for (int i = 0; i < BUS_AHEAD; i++) {  // given: no room
+        snprintf(ids[i], sizeof ids[i], "0190b2f0-0000-7000-8000-0000000001%02d", i);
+        assert_true(asks_ahead(world, ids[i]));
+    }
+    assert_false(asks_ahead(world, ID_A));
+    broker_answers(world, &got, ids[0], BUS__V1__REPLY__STATUS__OK, "early");
+    assert_int_equal(INCOMING_NOTHING, bus_next(world->bus, world->arena, 50).kind);
+
+    bus_forget(world->bus, ids[0]);  // when
+    bus_forget(world->bus, ID);
+
+    assert_true(asks_ahead(world, ID_A));  // then
+    broker_answers(world, &got, ids[0], BUS__V1__REPLY__STATUS__OK, "late");
+    assert_int_equal(INCOMING_REPLY, bus_next(world->bus, world->arena, A_WHILE_MS).kind);
+}
+
+// ------------------------------------------------------------------ pages of the log
+
+// An event log in a thread: entries of so many bytes, told page by page as the real one does.
+struct told_log {
+    struct world *world;
+    arena_t *arena;
+    atomic_uint_fast64_t head;
+    atomic_bool silent, enough;
+    int most;  // questions that were waiting at once
+    int pages;
+};
+
+static size_t size_of_entry(uint64_t position)
+{
+    return position % 97 == 0 ? 190000 : position % 3 * 1000 + 100;
+}
+
+static void tell_page(struct told_log *log, const struct got *got, const Eventlog__V1__Read *read)
+{
+    Eventlog__V1__Page page = EVENTLOG__V1__PAGE__INIT;
+    Bus__V1__Reply reply = BUS__V1__REPLY__INIT;
+    Bus__V1__Packet packet = BUS__V1__PACKET__INIT;
+    Eventlog__V1__Entry *entries[1000];
+    void *socket = zsock_resolve(log->world->router);
+    size_t bytes = 0, size;
+
+    page.head = log->head;
+    page.entries = entries;
+    for (uint64_t at = read->after + 1; at <= page.head && page.n_entries < read->limit; at++) {
+        size_t more = size_of_entry(at) + 64;
+        if (page.n_entries > 0 && bytes + more > LIMIT_BATCH_BYTES)
+            break;
+        bytes += more;
+        Eventlog__V1__Entry *entry = arena_alloc(log->arena, sizeof *entry);
+        eventlog__v1__entry__init(entry);
+        entry->position = at;
+        entry->event = (ProtobufCBinaryData){.len = more - 64, .data = arena_alloc(log->arena, more - 64)};
+        entries[page.n_entries++] = entry;
+    }
+    reply.id = got->packet->request->id;
+    reply.status = BUS__V1__REPLY__STATUS__OK;
+    reply.type = (char *)"eventlog.v1.Page";
+    packet.kind_case = BUS__V1__PACKET__KIND_REPLY;
+    packet.reply = &reply;
+    const uint8_t *head = message_encode(log->arena, &packet, &size);
+    zmq_send(socket, got->peer, 5, ZMQ_SNDMORE);
+    zmq_send(socket, head, size, ZMQ_SNDMORE);
+    const uint8_t *body = message_encode(log->arena, &page, &size);
+    zmq_send(socket, body, size, 0);
+    log->pages++;
+}
+
+// Everything that waits, taken first, so that it is known how much was asked at once.
+static void tell_pages(struct told_log *log)
+{
+    struct {
+        struct got got;
+        const Eventlog__V1__Read *read;
+    } waiting[16];
+    int count = 0;
+    zframe_t *frames[3];
+
+    while (count < 16 && (frames[0] = zframe_recv_nowait(log->world->router)) != NULL) {
+        frames[1] = zframe_recv(log->world->router);
+        frames[2] = zframe_recv(log->world->router);
+        struct message message = message_new(log->arena);
+        memcpy(waiting[count].got.peer, zframe_data(frames[0]), 5);
+        assert_int_equal(OK, message_decode(&message, &bus__v1__packet__descriptor, zframe_data(frames[1]),
+                                            zframe_size(frames[1]), &waiting[count].got.packet));
+        if (waiting[count].got.packet->kind_case == BUS__V1__PACKET__KIND_REQUEST && !log->silent)
+            assert_int_equal(OK, message_decode(&message, &eventlog__v1__read__descriptor, zframe_data(frames[2]),
+                                                zframe_size(frames[2]), &waiting[count++].read));
+        for (int i = 0; i < 3; i++)
+            zframe_destroy(&frames[i]);
+    }
+    log->most = count > log->most ? count : log->most;
+    for (int i = 0; i < count; i++)
+        tell_page(log, &waiting[i].got, waiting[i].read);
+}
+
+static void *log_runs(void *context)
+{
+    struct told_log *log = context;
+
+    while (!log->enough) {
+        usleep(3000);
+        tell_pages(log);
+        arena_reset(log->arena);
+    }
+    return NULL;
+}
+
+static pthread_t log_start_telling(struct told_log *log, struct world *world, uint64_t head)
+{
+    pthread_t thread;
+
+    client_start(world);
+    log->world = world;
+    log->head = head;
+    log->arena = arena_new(LIMIT_ARENA_BYTES);
+    assert_int_equal(0, pthread_create(&thread, NULL, log_runs, log));
+    return thread;
+}
+
+static void log_stop_telling(struct told_log *log, pthread_t thread)
+{
+    log->enough = true;
+    pthread_join(thread, NULL);
+    arena_destroy(&log->arena);
+}
+
+// Read to the first empty page, or beyond `until`; each entry must follow the one before. Where it ended.
+static uint64_t read_on(struct world *world, pages_t *pages, uint64_t after, uint64_t until)
+{
+    const Eventlog__V1__Page *page;
+
+    do {
+        struct message message = message_new(world->arena);
+        arena_reset(world->arena);
+        assert_int_equal(OK, pages_next(pages, &message, &page));
+        for (size_t i = 0; i < page->n_entries; i++) {
+            assert_int_equal(++after, page->entries[i]->position);
+            assert_int_equal(size_of_entry(after), page->entries[i]->event.len);
+        }
+    } while (page->n_entries > 0 && after < until);
+    return after;
+}
+
+static void pages_come_in_order_with_the_next_ones_under_way(void **state)
+{
+    struct world *world = *state;
+    struct told_log log = {0};
+    pthread_t thread = log_start_telling(&log, world, 3000);  // given
+
+    pages_t *pages = pages_new(world->bus, NULL, 0, UINT64_MAX, 5000);
+    assert_int_equal(3000, read_on(world, pages, 0, UINT64_MAX));  // when, then
+    log.head = 3005;                                               // the log grows
+    assert_int_equal(3005, read_on(world, pages, 3000, UINT64_MAX));
+    pages_destroy(&pages);
+
+    pages = pages_new(world->bus, NULL, 100, 2000, 5000);  // from and to somewhere
+    assert_true(read_on(world, pages, 100, 2000) >= 2000);
+    pages_destroy(&pages);
+    pages_destroy(&pages);
+    log_stop_telling(&log, thread);
+    assert_true(log.most >= 3);
+    assert_true(log.pages < 250);  // two hundred entries of a thousand bytes, or one of 190 000, on each
+}
+
+static void a_page_that_did_not_come_is_not_left_out(void **state)
+{
+    struct world *world = *state;
+    struct told_log log = {0};
+    pthread_t thread = log_start_telling(&log, world, 1000);
+    pages_t *pages = pages_new(world->bus, NULL, 0, UINT64_MAX, LIMIT_RESEND_MS + 500);
+    const Eventlog__V1__Page *page;
+    struct message message = message_new(world->arena);
+
+    assert_int_equal(OK, pages_next(pages, &message, &page));  // given
+    uint64_t after = page->entries[page->n_entries - 1]->position;
+    log.silent = true;
+    status_t status = OK;
+    for (int i = 0; i < 10 && status == OK; i++) {
+        struct message more = message_new(world->arena);
+        status = pages_next(pages, &more, &page);  // when
+        if (status == OK)
+            after = page->entries[page->n_entries - 1]->position;
+        else
+            assert_string_equal("the event log does not answer", more.reason);
+    }
+    assert_int_equal(RETRY, status);
+    log.silent = false;
+    assert_int_equal(1000, read_on(world, pages, after, UINT64_MAX));  // then
+    pages_destroy(&pages);
+    log_stop_telling(&log, thread);
+}
+
 #define A_TEST(name) cmocka_unit_test_setup_teardown(name, world_make, world_end)
 
 int main(void)
@@ -484,6 +762,11 @@ int main(void)
         A_TEST(a_process_asks_as_itself_unless_told),
         A_TEST(a_call_asks_again_under_the_same_id_until_it_is_answered),
         A_TEST(a_call_without_answer_asks_more_than_once_and_gives_up_in_time),
+        A_TEST(what_was_asked_ahead_is_there_when_it_is_waited_for),
+        A_TEST(what_was_asked_ahead_in_vain_is_asked_again),
+        A_TEST(what_was_forgotten_makes_room),
+        A_TEST(pages_come_in_order_with_the_next_ones_under_way),
+        A_TEST(a_page_that_did_not_come_is_not_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""List every message type of the contract, for tests that walk them all.
+"""List every message type of the contract, for whoever looks one up by name, and for tests that walk them all.
 
     descriptors.py output.h header.pb-c.h...
 

@@ -22,8 +22,6 @@
 
 #include <string.h>
 
-#define UUID_SIZE 37  // 36 characters and the end
-
 // An event that was made in the transaction under way: numbered, applied and encoded for the log.
 struct made {
     const char *id;

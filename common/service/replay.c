@@ -16,6 +16,7 @@
 // the service itself hears and reacts, as it always does.
 #include "service/loop.h"
 
+#include "bus/pages.h"
 #include "clock/clock.h"
 #include "log/log.h"
 #include "env/env.h"
@@ -28,7 +29,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CHUNK       1000  // events in one transaction
 #define PROGRESS_MS 1000
 #define PATIENCE_MS 30000
 
@@ -279,28 +279,12 @@ static status_t take(struct replay *replay, Eventlog__V1__Entry *const entries[]
 
 // ---------------------------------------------------------------------------------------------- pages
 
-static bool read_page(struct replay *replay, uint64_t after, const Eventlog__V1__Page **ret,
-                      const char **ret_reason)
+static bool read_page(struct replay *replay, pages_t *pages, const Eventlog__V1__Page **ret, const char **ret_reason)
 {
-    Eventlog__V1__Read read = EVENTLOG__V1__READ__INIT;
+    arena_reset(replay->page);
     struct message message = message_new(replay->page);
-    struct incoming incoming = {0};
-    size_t size;
+    bool read_well = pages_next(pages, &message, ret) == OK;
 
-    read.after = after;
-    read.limit = CHUNK;
-    uint8_t *body = message_encode(replay->page, &read, &size);
-    if (!bus_call(replay->bus, replay->page, "eventlog", uuid_new(replay->page, clock_real_us()),
-                  eventlog__v1__read__descriptor.name, NULL, PATIENCE_MS, body, size, &incoming)) {
-        *ret_reason = "the event log does not answer";
-        return false;
-    }
-    if (incoming.reply->status != BUS__V1__REPLY__STATUS__OK) {
-        *ret_reason = incoming.reply->reason;
-        return false;
-    }
-    bool read_well = message_decode(&message, &eventlog__v1__page__descriptor, incoming.body,
-                                    incoming.body_size, ret) == OK;
     if (!read_well)
         *ret_reason = message.reason;
     return read_well;
@@ -326,33 +310,42 @@ static void tell(struct replay *replay, bool at_end)
     fflush(at_end ? stdout : stderr);
 }
 
-static bool pages(struct replay *replay, const char **ret_reason)
+// Take what is wanted of a page. *ret_more: there may be more.
+static bool take_page(struct replay *replay, const Eventlog__V1__Page *page, bool *ret_more, const char **ret_reason)
 {
-    const Eventlog__V1__Page *page;
+    size_t count = 0;
 
-    for (;;) {
-        arena_reset(replay->page);
-        if (!read_page(replay, replay->position, &page, ret_reason))
-            return false;
-        replay->head = page->head;
-        if (page->head < replay->position) {
-            *ret_reason = arena_printf(replay->page, "the log ends at %llu and these tables stand at %llu",
-                                       (unsigned long long)page->head, (unsigned long long)replay->position);
-            return false;
-        }
-        size_t count = 0;
-        while (count < page->n_entries && wanted(replay, page->entries[count]) &&
-               page->entries[count]->position == replay->position + 1 + count)
-            count++;
-        if (count == 0)
-            return true;
-        if (take(replay, page->entries, count, ret_reason) != OK) {
-            log_alarm("an event can not be replayed", "position", log_number((int64_t)replay->position + 1),
-                      "reason", *ret_reason, NULL);
-            return false;
-        }
+    replay->head = page->head;
+    if (page->head < replay->position) {
+        *ret_reason = arena_printf(replay->page, "the log ends at %llu and these tables stand at %llu",
+                                   (unsigned long long)page->head, (unsigned long long)replay->position);
+        return false;
+    }
+    while (count < page->n_entries && wanted(replay, page->entries[count]) &&
+           page->entries[count]->position == replay->position + 1 + count)
+        count++;
+    *ret_more = count > 0;
+    if (count > 0 && take(replay, page->entries, count, ret_reason) != OK) {
+        log_alarm("an event can not be replayed", "position", log_number((int64_t)replay->position + 1),
+                  "reason", *ret_reason, NULL);
+        return false;
+    }
+    return true;
+}
+
+static bool take_pages(struct replay *replay, const char **ret_reason)
+{
+    uint64_t until = replay->until > 0 ? replay->until : UINT64_MAX;
+    pages_t *pages = pages_new(replay->bus, NULL, replay->position, until, PATIENCE_MS);
+    const Eventlog__V1__Page *page = NULL;
+    bool well = true;
+
+    for (bool more = true; well && more;) {
+        well = read_page(replay, pages, &page, ret_reason) && take_page(replay, page, &more, ret_reason);
         tell(replay, false);
     }
+    pages_destroy(&pages);
+    return well;
 }
 
 // ---------------------------------------------------------------------------------------------- the schema
@@ -426,7 +419,7 @@ static bool rebuild(struct replay *replay, const char **ret_reason)
         *ret_reason = message.reason;
         return false;
     }
-    return pages(replay, ret_reason);
+    return take_pages(replay, ret_reason);
 }
 
 // Drop what was made: it holds what should have been left out.
@@ -534,16 +527,17 @@ static void scan_entry(struct replay *replay, zhashx_t *others, const Eventlog__
 static bool scan(struct replay *replay, const char **ret_reason)
 {
     zhashx_t *others = zhashx_new();
+    pages_t *pages = pages_new(replay->bus, NULL, replay->heard, UINT64_MAX, PATIENCE_MS);
     const Eventlog__V1__Page *page = NULL;
     uint64_t at = replay->heard;
     bool well = true;
 
     do {
-        arena_reset(replay->page);
-        well = read_page(replay, at, &page, ret_reason);
+        well = read_page(replay, pages, &page, ret_reason);
         for (size_t i = 0; well && i < page->n_entries; i++, at++)
             scan_entry(replay, others, page->entries[i]);
     } while (well && page->n_entries > 0);
+    pages_destroy(&pages);
     zhashx_destroy(&others);
     replay->surprised = false;
     replay->until = at;
@@ -569,7 +563,7 @@ static bool catch_up(struct replay *replay, const char **ret_reason)
         return false;
     }
     replay->heard = replay->reacted = replay->position;
-    return scan(replay, ret_reason) && (replay->until == replay->heard || pages(replay, ret_reason));
+    return scan(replay, ret_reason) && (replay->until == replay->heard || take_pages(replay, ret_reason));
 }
 
 static struct replay replay_begin(const struct service *service)

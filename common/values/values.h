@@ -17,6 +17,7 @@ char *kid_make(arena_t *arena, const char *digits);
 // Municipality number: exactly 4 digits, first two 03..56 (county), not a county's own number ("0300", "1100").
 bool municipality_number_valid(const char *text);
 // UUID text: 36 characters, lower-case hex and dashes in their places.
+#define UUID_SIZE 37  // with the NUL that ends it
 bool uuid_valid(const char *text);
 // SHA-256 in 64 lower-case hex digits.
 bool sha256_text_valid(const char *text);
