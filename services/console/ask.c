@@ -164,6 +164,16 @@ int query(struct console *console, const void *request, const ProtobufCMessageDe
     return ask_message(console, NULL, uuid_new(console->arena, clock_real_us()), request, type, ret);
 }
 
+void query_ahead(struct console *console, const char *id, const void *request)
+{
+    const char *type = ((const ProtobufCMessage *)request)->descriptor->name;
+    size_t size;
+    const uint8_t *body = message_encode(console->arena, request, &size);
+
+    bus_call_ahead(console_bus(console), service_of(console->arena, type), id, type, console->actor,
+                   console->timeout_ms, body, size);
+}
+
 int print_answer(struct console *console)
 {
     const struct incoming *answer = &console->answer;
@@ -186,6 +196,20 @@ int read_head(struct console *console, const Eventlog__V1__Head **ret)
     Eventlog__V1__GetHead request = EVENTLOG__V1__GET_HEAD__INIT;
 
     return query(console, &request, &eventlog__v1__head__descriptor, ret);
+}
+
+pages_t *pages_begin(struct console *console, uint64_t after, uint64_t until)
+{
+    return pages_new(console_bus(console), console->actor, after, until, console->timeout_ms);
+}
+
+int pages_read(struct console *console, pages_t *pages, const Eventlog__V1__Page **ret)
+{
+    arena_reset(console->arena);
+    console->message.reason = NULL;
+    status_t status = pages_next(pages, &console->message, ret);
+    return status == OK ? EXIT_DONE
+                        : fault(status == RETRY ? EXIT_SILENCE : EXIT_REFUSED, "%s", console->message.reason);
 }
 
 int read_page(struct console *console, uint64_t after, uint32_t limit, const Eventlog__V1__Page **ret)

@@ -86,7 +86,7 @@ static int find_case_call(void *context, struct console *console, const Eventlog
     (void)entry;
     if (at->case_call_id[0] != '\0' || strcmp(event->subject, at->case_id) != 0)
         return EXIT_DONE;
-    json_t *data = event_data(console, event);
+    json_t *data = contract_json(console, event);
     at->case_call_id = arena_text(console->ground, data_text(data, "call_id"));
     json_decref(data);
     return EXIT_DONE;
@@ -195,7 +195,7 @@ static int take(void *context, struct console *console, const Eventlog__V1__Entr
                      (unsigned long long)entry->position);
     tree_leaf(entry->event.data, entry->event.len, leaf);
     tree_add(&at->tree, leaf);
-    json_t *data = event_data(console, event);
+    json_t *data = contract_json(console, event);
     bool selected = is_selected(at, event, entry->position, data);
     if (selected) {
         derive_event(at->derive, event, entry->position, data);

@@ -3,9 +3,12 @@
 
 #include "receipt.h"
 
+#include "clock/clock.h"
 #include "env/env.h"
 #include "note/checkpoint.h"
+#include "values/values.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,8 +19,9 @@ struct checkpoints {
     uint64_t head;
     uint64_t asked;  // the next one covers this position
     uint64_t count;
-    uint64_t size;  // the next one's, 0: not asked yet
+    uint64_t size;  // the next one's, 0: not known yet
     uint8_t root[TREE_HASH];
+    char ahead[UUID_SIZE];  // the question for the one after it, which is under way; "": none is
 };
 
 // Without --key and LOG_PUB there may be no key, as where the console runs on its own.
@@ -65,14 +69,33 @@ static int open_next(checkpoints_t *at, const Eventlog__V1__Checkpoint *told)
     return EXIT_DONE;
 }
 
+// The one after this is asked for at once, so that nobody waits for it when the tree has come there.
+static void ask_ahead(checkpoints_t *at)
+{
+    Eventlog__V1__GetCheckpoint request = EVENTLOG__V1__GET_CHECKPOINT__INIT;
+
+    request.covers = at->size + 1;
+    if (request.covers > at->head)
+        return;
+    snprintf(at->ahead, sizeof at->ahead, "%s", uuid_new(at->console->arena, clock_real_us()));
+    query_ahead(at->console, at->ahead, &request);
+}
+
 static int ask_next(checkpoints_t *at)
 {
     Eventlog__V1__GetCheckpoint request = EVENTLOG__V1__GET_CHECKPOINT__INIT;
     const Eventlog__V1__Checkpoint *told;
+    arena_t *arena = at->console->arena;
+    const char *id = at->ahead[0] != '\0' ? arena_text(arena, at->ahead) : uuid_new(arena, clock_real_us());
 
     request.covers = at->asked;
-    int code = query(at->console, &request, &eventlog__v1__checkpoint__descriptor, &told);
-    return code == EXIT_DONE ? open_next(at, told) : code;
+    at->ahead[0] = '\0';
+    int code = ask_message(at->console, NULL, id, &request, &eventlog__v1__checkpoint__descriptor, &told);
+    if (code == EXIT_DONE)
+        code = open_next(at, told);
+    if (code == EXIT_DONE)
+        ask_ahead(at);
+    return code;
 }
 
 int checkpoints_check(checkpoints_t *at, const struct tree *tree)

@@ -10,6 +10,7 @@
 
 #include "arena/arena.h"
 #include "bus/bus.h"
+#include "bus/pages.h"
 #include "eventlog_v1.pb-c.h"
 #include "message/message.h"
 
@@ -82,12 +83,14 @@ struct console {
 
     arena_t *arena;          // of the command in hand; long ones reset it between pages
     arena_t *ground;         // of the whole run
+    arena_t *hand;           // of one event's data: see contract.h; NULL until there is one
     struct message message;  // carries arena, db and reason for common/
     const actor_t *actor;    // who acts
     uint32_t timeout_ms;
     bool json;
     bus_t *bus;              // NULL until console_bus
     protojson_t *contract;   // NULL until console_contract
+    const ProtobufCMessageDescriptor **types;  // see contract.h; NULL until one is looked up
     struct incoming answer;  // the last one; lives in arena
 };
 
@@ -132,6 +135,9 @@ int ask_message(struct console *console, const char *service, const char *id, co
 // A query: ask_message under an id of its own.
 int query(struct console *console, const void *request, const ProtobufCMessageDescriptor *type, void *ret);
 
+// Ask now what ask_message, under this id and with the same words, will be called for later.
+void query_ahead(struct console *console, const char *id, const void *request);
+
 // Which service a type is addressed to: the first word of its package; bus.v1 is the broker's.
 const char *service_of(arena_t *arena, const char *type);
 
@@ -144,6 +150,11 @@ extern const char *const service_names[];
 // The log's head, and its entries after a position, at most limit; both in the arena.
 int read_head(struct console *console, const Eventlog__V1__Head **ret);
 int read_page(struct console *console, uint64_t after, uint32_t limit, const Eventlog__V1__Page **ret);
+
+// Much of the log, page by page: see bus/pages.h. pages_read resets the arena and then holds the page in it; a fault has been
+// told.
+pages_t *pages_begin(struct console *console, uint64_t after, uint64_t until);
+int pages_read(struct console *console, pages_t *pages, const Eventlog__V1__Page **ret);
 
 // Wait until all that `from` has decided is in the log and `to` has heard it; at most timeout_ms. False: it
 // has not.

@@ -69,6 +69,15 @@ static const char *safe(arena_t *arena, const char *text)
 static const char *const titles[CELLS] = {"position", "event id", "type", "instant", "when (Oslo)",
                                           "who",      "role",     "case", "what",    "rule set"};
 
+// Write a text up to the next of these marks; where that stands. Most texts have none.
+static const char *put_plain(FILE *file, const char *text, const char *marks)
+{
+    size_t plain = strcspn(text, marks);
+
+    fwrite(text, 1, plain, file);
+    return text + plain;
+}
+
 // RFC 4180, one line a row. A spreadsheet takes a cell for a formula that begins with one of these; behind an
 // apostrophe it is text.
 static void csv_cell(FILE *file, const char *text, bool last)
@@ -76,37 +85,33 @@ static void csv_cell(FILE *file, const char *text, bool last)
     bool formula = text[0] != '\0' && strchr("=+-@\t\r", text[0]) != NULL;
     bool quoted = formula || strpbrk(text, ",\"\n\r\t") != NULL;
 
-    fprintf(file, "%s%s", quoted ? "\"" : "", formula ? "'" : "");
-    for (; *text != '\0'; text++)
-        if (*text == '"')
-            fputs("\"\"", file);
-        else
-            fputc(*text == '\n' || *text == '\r' || *text == '\t' ? ' ' : *text, file);
-    fprintf(file, "%s%s", quoted ? "\"" : "", last ? "\r\n" : ",");
+    fputs(!quoted ? "" : formula ? "\"'" : "\"", file);
+    while (*(text = put_plain(file, text, "\"\n\r\t")) != '\0')
+        fputs(*text++ == '"' ? "\"\"" : " ", file);
+    fputs(quoted ? "\"" : "", file);
+    fputs(last ? "\r\n" : ",", file);
+}
+
+static const char *entity(char mark)
+{
+    switch (mark) {
+    case '&':
+        return "&amp;";
+    case '<':
+        return "&lt;";
+    case '>':
+        return "&gt;";
+    case '"':
+        return "&quot;";
+    default:
+        return "&#39;";
+    }
 }
 
 static void html_text(FILE *file, const char *text)
 {
-    for (; *text != '\0'; text++)
-        switch (*text) {
-        case '&':
-            fputs("&amp;", file);
-            break;
-        case '<':
-            fputs("&lt;", file);
-            break;
-        case '>':
-            fputs("&gt;", file);
-            break;
-        case '"':
-            fputs("&quot;", file);
-            break;
-        case '\'':
-            fputs("&#39;", file);
-            break;
-        default:
-            fputc(*text, file);
-        }
+    while (*(text = put_plain(file, text, "&<>\"'")) != '\0')
+        fputs(entity(*text++), file);
 }
 
 static void html_row(FILE *file, const char *tag, const char *const cells[CELLS])

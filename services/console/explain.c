@@ -243,7 +243,7 @@ static int find_call(void *context, struct console *console, const Eventlog__V1_
     (void)entry;
     if (at->call_id[0] != '\0' || strcmp(event->subject, at->application_id) != 0)
         return EXIT_DONE;
-    json_t *data = event_data(console, event);
+    json_t *data = contract_json(console, event);
     at->call_id = arena_text(console->ground, data_text(data, "call_id"));
     json_decref(data);
     return EXIT_DONE;
@@ -392,7 +392,7 @@ static int look(void *context, struct console *console, const Eventlog__V1__Entr
 
     if (saying == NULL || (!of_call && strcmp(event->subject, at->application_id) != 0))
         return EXIT_DONE;
-    json_t *data = event_data(console, event);
+    json_t *data = contract_json(console, event);
     if (concerns(at, event, data)) {
         add_event(at, entry, event, saying, data);
         check_document(at, event, entry->position);

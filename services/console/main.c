@@ -36,5 +36,6 @@ int main(int argc, char **argv)
         bus_destroy(&console.bus);
     arena_destroy(&console.arena);
     arena_destroy(&console.ground);
+    arena_destroy(&console.hand);
     return code;
 }

@@ -97,7 +97,7 @@ static int resolve(void *context, struct console *console, const Eventlog__V1__E
     (void)entry;
     if (trace->known_as != NULL || step_of(event->type) == NULL)
         return EXIT_DONE;
-    json_t *data = event_data(console, event);
+    json_t *data = contract_json(console, event);
     if (names_it(data, trace->what, &name)) {
         bool whole = strcmp(name, "application_id") == 0 || strcmp(name, "call_id") == 0;
         trace->known_as = name;
@@ -183,7 +183,7 @@ static int collect(void *context, struct console *console, const Eventlog__V1__E
 
     if (step == NULL)
         return EXIT_DONE;
-    json_t *data = event_data(console, event);
+    json_t *data = contract_json(console, event);
     const char *application_id = data_text(data, "application_id"), *call_id = data_text(data, "call_id");
     if (application_id[0] != '\0' && call_id[0] != '\0' &&
         zhashx_lookup(trace->calls, application_id) == NULL)
@@ -204,7 +204,7 @@ static int find_call(void *context, struct console *console, const Eventlog__V1_
     if (trace->call_id[0] != '\0' || strcmp(event->subject, trace->application_id) != 0 ||
         step_of(event->type) == NULL)
         return EXIT_DONE;
-    json_t *data = event_data(console, event);
+    json_t *data = contract_json(console, event);
     trace->call_id = arena_text(console->ground, data_text(data, "call_id"));
     json_decref(data);
     return EXIT_DONE;
@@ -276,7 +276,7 @@ static int check_event(void *context, struct console *console, const Eventlog__V
 
     if (!ledger_concerns(event->type))
         return EXIT_DONE;
-    json_t *data = event_data(console, event);
+    json_t *data = contract_json(console, event);
     if (data == NULL)
         return fault(EXIT_DIFFERENT, "position %llu: the event's data is not a %s of this contract",
                      (unsigned long long)entry->position, event->type);

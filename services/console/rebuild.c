@@ -314,13 +314,13 @@ struct found {
 
 static int find_instant(struct console *console, int64_t at_us, uint64_t head, struct found *ret)
 {
+    pages_t *pages = pages_begin(console, 0, head);
     const Eventlog__V1__Page *page;
     int code = EXIT_DONE;
 
     *ret = (struct found){0};
     for (uint64_t after = 0; code == EXIT_DONE && after < head;) {
-        arena_reset(console->arena);
-        code = read_page(console, after, LIMIT_PAGE_ENTRIES, &page);
+        code = pages_read(console, pages, &page);
         if (code == EXIT_DONE && page->n_entries == 0)
             break;
         for (size_t i = 0; code == EXIT_DONE && i < page->n_entries; i++) {
@@ -336,6 +336,7 @@ static int find_instant(struct console *console, int64_t at_us, uint64_t head, s
         progress("looking for the instant", after, head);
     }
     progress_end();
+    pages_destroy(&pages);
     return code;
 }
 

@@ -7,9 +7,9 @@
 #include "verify.h"
 
 #include "checkpoints.h"
+#include "contract.h"
 #include "resume.h"
 #include "values/values.h"
-#include "limits/limits.h"
 
 #include <czmq.h>
 #include <stdio.h>
@@ -102,7 +102,7 @@ static bool check_source(verification_t *at, const Eventlog__V1__Event *event)
     if (event->rehearsal != at->head->rehearsal)
         return differs(at, event->rehearsal ? "an event of a rehearsal in a real log"
                                             : "a real event in a rehearsal's log");
-    if (!protojson_canonical(console_contract(at->console), event->type, event->data.data, event->data.len))
+    if (!contract_holds(at->console, event))
         return differs(at, arena_printf(arena, "the event's data is not a %s of this contract", event->type));
     return true;
 }
@@ -231,23 +231,24 @@ static int check_page(verification_t *at, checkpoints_t *checkpoints, const Even
 
 static int check_pages(struct console *console, verification_t *at, checkpoints_t *checkpoints, uint64_t head)
 {
+    pages_t *pages = pages_begin(console, verification_position(at), head);
     const Eventlog__V1__Page *page;
+    int code = EXIT_DONE;
 
-    while (verification_position(at) < head) {
-        arena_reset(console->arena);
-        int code = read_page(console, verification_position(at), LIMIT_PAGE_ENTRIES, &page);
-        if (code != EXIT_DONE)
-            return code;
-        if (page->n_entries == 0)
-            return fault(EXIT_DIFFERENT, "position %llu: missing; the log ends before the head it tells",
+    while (code == EXIT_DONE && verification_position(at) < head) {
+        code = pages_read(console, pages, &page);
+        if (code == EXIT_DONE && page->n_entries == 0)
+            code = fault(EXIT_DIFFERENT, "position %llu: missing; the log ends before the head it tells",
                          (unsigned long long)verification_position(at) + 1);
-        code = check_page(at, checkpoints, page, head);
-        if (code != EXIT_DONE)
-            return code;
-        progress("verifying", verification_position(at), head);
+        if (code == EXIT_DONE)
+            code = check_page(at, checkpoints, page, head);
+        if (code == EXIT_DONE)
+            progress("verifying", verification_position(at), head);
     }
-    progress_end();
-    return EXIT_DONE;
+    if (code == EXIT_DONE)
+        progress_end();
+    pages_destroy(&pages);
+    return code;
 }
 
 // The head is decoded onto the ground, since the arena is reset with every page.

@@ -92,6 +92,7 @@ static int tear_down(void **state)
     protojson_close(&fixture->console.contract);
     arena_destroy(&fixture->console.arena);
     arena_destroy(&fixture->console.ground);
+    arena_destroy(&fixture->console.hand);
     free(fixture);
     return 0;
 }

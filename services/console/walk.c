@@ -1,8 +1,6 @@
 // walk: the log, event by event.
 #include "walk.h"
 
-#include "limits/limits.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,12 +29,12 @@ static int visit_page(struct console *console, const Eventlog__V1__Page *page, u
 int log_walk(struct console *console, uint64_t after, uint64_t to, const char *what, visit_f *visit,
              void *context)
 {
+    pages_t *pages = pages_begin(console, after, to);
     const Eventlog__V1__Page *page;
     int code = EXIT_DONE;
 
     while (code == EXIT_DONE && after < to) {
-        arena_reset(console->arena);
-        code = read_page(console, after, LIMIT_PAGE_ENTRIES, &page);
+        code = pages_read(console, pages, &page);
         if (code == EXIT_DONE && page->n_entries == 0)
             code = fault(EXIT_DIFFERENT, "position %llu: missing; the log ends before the head it tells",
                          (unsigned long long)after + 1);
@@ -47,15 +45,8 @@ int log_walk(struct console *console, uint64_t after, uint64_t to, const char *w
             code = fault(EXIT_REFUSED, "stopped at position %llu", (unsigned long long)after);
     }
     progress_end();
+    pages_destroy(&pages);
     return code;
-}
-
-json_t *event_data(struct console *console, const Eventlog__V1__Event *event)
-{
-    char *text = protojson_decode(console_contract(console), console->arena, event->type, event->data.data,
-                                  event->data.len, false);
-
-    return text != NULL ? json_loads(text, 0, NULL) : NULL;
 }
 
 const json_t *data_find(const json_t *data, const char *path)

@@ -1,7 +1,7 @@
 // walk: the log from one position to another, event by event, for commands that fold it.
 #pragma once
 
-#include "console.h"
+#include "contract.h"
 
 // One event. EXIT_DONE: go on; else what the walk ends with, already told. console->arena lives until the page ends.
 typedef int visit_f(void *context, struct console *console, const Eventlog__V1__Entry *entry,
@@ -13,12 +13,9 @@ typedef int visit_f(void *context, struct console *console, const Eventlog__V1__
 int log_walk(struct console *console, uint64_t after, uint64_t to, const char *what, visit_f *visit,
              void *context);
 
-// An event's data as JSON by the contract; the caller drops it. NULL when the contract does not know it.
-json_t *event_data(struct console *console, const Eventlog__V1__Event *event);
-
-// Fields of such data: text ("" when absent) and 64-bit numbers, which ProtoJSON writes as text (0 when absent).
-// A path goes down by dots, into lists by index: "definition.frame_ore", "signatures.0.person". data_find: NULL when
-// it leads nowhere.
+// Fields of an event's data as JSON (contract_json): text ("" when absent) and 64-bit numbers, which ProtoJSON writes as
+// text (0 when absent). A path goes down by dots, into lists by index: "definition.frame_ore", "signatures.0.person". data_find:
+// NULL when it leads nowhere.
 const json_t *data_find(const json_t *data, const char *path);
 const char *data_text(const json_t *data, const char *path);
 int64_t data_number(const json_t *data, const char *path);
