@@ -35,7 +35,7 @@ struct export
     uint64_t size;            // of the tree that is exported
     char *root_base64;        // that the checkpoint tells for it
     uint8_t root[TREE_HASH];  // that was computed
-    zhashx_t *calls;          // application: its call
+    zhashx_t *applications;   // of the call that is asked for, as a set
     struct tree tree;
     uint64_t selected;
     uint8_t *part;  // the member of the log under way
@@ -86,39 +86,41 @@ static int find_case_call(void *context, struct console *console, const Eventlog
     (void)entry;
     if (at->case_call_id[0] != '\0' || strcmp(event->subject, at->case_id) != 0)
         return EXIT_DONE;
-    json_t *data = contract_json(console, event);
-    at->case_call_id = arena_text(console->ground, data_text(data, "call_id"));
-    json_decref(data);
+    at->case_call_id = arena_text(console->ground, contract_subject(console, event).call_id);
     return EXIT_DONE;
 }
 
-static bool is_of(const struct export *at, const Eventlog__V1__Event *event, const json_t *data,
-                  const char *call_id)
+// Of the call that is asked for: itself, what names it, and what is of its applications.
+static bool is_of_call(struct export *at, const Eventlog__V1__Event *event, const struct contract_subject *of)
 {
-    const char *application_id = data_text(data, "application_id");
-    const char *of = application_id[0] != '\0' ? zhashx_lookup(at->calls, application_id) : NULL;
+    bool named = strcmp(of->call_id, at->call_id) == 0, about = of->application_id[0] != '\0';
 
-    return strcmp(event->subject, call_id) == 0 || strcmp(data_text(data, "call_id"), call_id) == 0 ||
-           (of != NULL && strcmp(of, call_id) == 0);
+    if (named && about)
+        zhashx_insert(at->applications, of->application_id, at->applications);
+    return named || strcmp(event->subject, at->call_id) == 0 ||
+           (about && zhashx_lookup(at->applications, of->application_id) != NULL);
 }
 
 // A case is its own events, and what its call says to everyone.
-static bool is_selected(struct export *at, const Eventlog__V1__Event *event, uint64_t position,
-                        const json_t *data)
+static bool is_of_case(const struct export *at, const Eventlog__V1__Event *event, const struct contract_subject *of)
 {
-    const char *application_id = data_text(data, "application_id"), *call_id = data_text(data, "call_id");
+    bool of_call = strcmp(event->subject, at->case_call_id) == 0 || strcmp(of->call_id, at->case_call_id) == 0;
 
-    if (application_id[0] != '\0' && call_id[0] != '\0' && zhashx_lookup(at->calls, application_id) == NULL)
-        zhashx_insert(at->calls, application_id, arena_text(at->console->ground, call_id));
-    if (position < at->first || position > at->last)
-        return false;
-    if (at->call_id[0] != '\0')
-        return is_of(at, event, data, at->call_id);
-    if (at->case_id[0] != '\0')
-        return strcmp(event->subject, at->case_id) == 0 ||
-               (application_id[0] == '\0' && is_of(at, event, data, at->case_call_id) &&
-                strncmp(event->type, "intake.", strlen("intake.")) == 0);
-    return true;
+    return strcmp(event->subject, at->case_id) == 0 ||
+           (of->application_id[0] == '\0' && of_call && strncmp(event->type, "intake.", strlen("intake.")) == 0);
+}
+
+static bool is_selected(struct export *at, struct console *console, const Eventlog__V1__Event *event,
+                        uint64_t position)
+{
+    bool selected = true;
+
+    // Also before --from: an application's later events need not name its call.
+    if (at->call_id[0] != '\0' || at->case_id[0] != '\0') {
+        struct contract_subject of = contract_subject(console, event);
+        selected = at->call_id[0] != '\0' ? is_of_call(at, event, &of) : is_of_case(at, event, &of);
+    }
+    return selected && position >= at->first && position <= at->last;
 }
 
 // -------------------------------------------------------------------------------------------------------- writing
@@ -195,13 +197,13 @@ static int take(void *context, struct console *console, const Eventlog__V1__Entr
                      (unsigned long long)entry->position);
     tree_leaf(entry->event.data, entry->event.len, leaf);
     tree_add(&at->tree, leaf);
-    json_t *data = contract_json(console, event);
-    bool selected = is_selected(at, event, entry->position, data);
+    bool selected = is_selected(at, console, event, entry->position);
     if (selected) {
+        json_t *data = derive_reads(event->type) ? contract_json(console, event) : NULL;
         derive_event(at->derive, event, entry->position, data);
+        json_decref(data);
         at->selected++;
     }
-    json_decref(data);
     return put_record(at, entry, leaf, selected);
 }
 
@@ -355,7 +357,7 @@ static int run_export(struct console *console)
     *at = (struct export){.console = console,
                           .path = console->arguments[0],
                           .case_call_id = "",
-                          .calls = zhashx_new(),
+                          .applications = zhashx_new(),
                           .derive = derive_new(console),
                           .part = malloc(PART_BYTES + LIMIT_EVENT_BYTES + 4096)};
     assert(at->part != NULL);
@@ -364,7 +366,7 @@ static int run_export(struct console *console)
     if (code == EXIT_DONE)
         tell_export(at);
     derive_destroy(&at->derive);
-    zhashx_destroy(&at->calls);
+    zhashx_destroy(&at->applications);
     free(at->part);
     return code;
 }

@@ -200,3 +200,18 @@ json_t *contract_json(struct console *console, const Eventlog__V1__Event *event)
                                   event->data.len, false);
     return text != NULL ? json_loads(text, 0, NULL) : NULL;
 }
+
+struct contract_subject contract_subject(struct console *console, const Eventlog__V1__Event *event)
+{
+    const ProtobufCMessage *body = decode(console, event);
+
+    if (body != NULL)
+        return (struct contract_subject){message_field(body, "application_id"),
+                                         message_field(body, "call_id")};
+    json_t *data = contract_json(console, event);
+    struct contract_subject subject = {
+        arena_text(console->hand, json_string_value(json_object_get(data, "application_id"))),
+        arena_text(console->hand, json_string_value(json_object_get(data, "call_id")))};
+    json_decref(data);
+    return subject;
+}

@@ -16,3 +16,10 @@ json_t *contract_json(struct console *console, const Eventlog__V1__Event *event)
 
 // The same of any message that was decoded.
 json_t *message_json(const ProtobufCMessage *body);
+
+// Which application and which call the data names in so many words, "" for none; lives until the next event is asked about.
+struct contract_subject {
+    const char *application_id, *call_id;
+};
+struct contract_subject contract_subject(struct console *console, const Eventlog__V1__Event *event);
+

@@ -190,10 +190,32 @@ static void what_is_not_canonical_or_not_known_does_not_hold(void **state)
     assert_null(contract_json(&fixture->console, &event));
 }
 
+static void what_the_data_names_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    Intake__V1__ApplicationDrafted drafted = INTAKE__V1__APPLICATION_DRAFTED__INIT;
+    Intake__V1__CallClosed closed = INTAKE__V1__CALL_CLOSED__INIT;
+
+    drafted.application_id = (char *)"an application";
+    drafted.call_id = closed.call_id = (char *)"a call";
+    Eventlog__V1__Event event = event_of(fixture->console.arena, drafted.base.descriptor->name,
+                                         &drafted.base);
+    struct contract_subject subject = contract_subject(&fixture->console, &event);
+    assert_string_equal("an application", subject.application_id);
+    assert_string_equal("a call", subject.call_id);
+    event = event_of(fixture->console.arena, closed.base.descriptor->name, &closed.base);
+    subject = contract_subject(&fixture->console, &event);
+    assert_string_equal("", subject.application_id);
+    assert_string_equal("a call", subject.call_id);
+    event.type = (char *)"intake.v1.Nothing";
+    assert_string_equal("", contract_subject(&fixture->console, &event).call_id);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_message_has_the_json_of_libprotobuf, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_the_data_names_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_not_canonical_or_not_known_does_not_hold, set_up, tear_down),
     };
 

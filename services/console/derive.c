@@ -191,6 +191,8 @@ static void add_row(derive_t *derive, const Eventlog__V1__Event *event, uint64_t
 
 // ---------------------------------------------------------------------------------------------- documents, rules
 
+static const char rules_type[] = "intake.v1.CallPublished";  // whose definition is the rules in force
+
 static void add_document(derive_t *derive, const Eventlog__V1__Event *event, uint64_t position,
                          const json_t *data)
 {
@@ -198,7 +200,7 @@ static void add_document(derive_t *derive, const Eventlog__V1__Event *event, uin
     arena_t *arena = console->arena;
     struct document document;
 
-    if (strcmp(event->type, "intake.v1.CallPublished") == 0 && data != NULL)
+    if (strcmp(event->type, rules_type) == 0 && data != NULL)
         put_json(derive,
                  arena_printf(arena, "rules/%012llu-call-%s.json", (unsigned long long)position,
                               safe(arena, event->subject)),
@@ -271,6 +273,11 @@ void derive_destroy(derive_t **derive_p)
         free(derive->rule_sets[i].version);
     free(derive);
     *derive_p = NULL;
+}
+
+bool derive_reads(const char *type)
+{
+    return explain_says(type) || document_carried(type) || strcmp(type, rules_type) == 0;
 }
 
 void derive_event(derive_t *derive, const Eventlog__V1__Event *event, uint64_t position, const json_t *data)

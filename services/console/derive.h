@@ -19,7 +19,10 @@ struct derived {
 derive_t *derive_new(struct console *console);
 void derive_destroy(derive_t **derive_p);
 
-// The next event that is here; its entry's position. data may be NULL: unknown to the contract.
+// Does anything come of the data of events of this type? Of most only what stands around it is told.
+bool derive_reads(const char *type);
+
+// The next event that is here; its entry's position. data may be NULL: not read, or unknown to the contract.
 void derive_event(derive_t *derive, const Eventlog__V1__Event *event, uint64_t position, const json_t *data);
 // A part of the log ends here. last: and with it everything; a second time it means nothing.
 void derive_part(derive_t *derive, bool last);

@@ -157,6 +157,21 @@ static void a_page_ends_with_the_part_that_fills_it(void **state)
     assert_holds(member(fixture, "timeline/0002.csv"), "1501,");
 }
 
+// What would be told of an event must not be left out because its data was not read.
+static void the_data_is_read_of_all_that_something_comes_of(void **state)
+{
+    static const char *const read[] = {"intake.v1.CallPublished", "intake.v1.ApplicationSubmitted",
+                                       "allocation.v1.GrantLetterIssued", "allocation.v1.AllocationProposed",
+                                       "reporting.v1.ReportPrepared", "payment.v1.PaymentConfirmed"};
+    static const char *const not_read[] = {"intake.v1.DraftSaved", "service.v1.CaseErased", "no.such.Type"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof read / sizeof read[0]; i++)
+        assert_true(derive_reads(read[i]));
+    for (size_t i = 0; i < sizeof not_read / sizeof not_read[0]; i++)
+        assert_false(derive_reads(not_read[i]));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -167,6 +182,7 @@ int main(void)
         TEST(the_rule_sets_are_told_with_the_positions_they_decided),
         TEST(a_call_gets_no_file_name_of_its_own_making),
         TEST(a_page_ends_with_the_part_that_fills_it),
+        cmocka_unit_test(the_data_is_read_of_all_that_something_comes_of),
     };
     return cmocka_run_group_tests_name("derive", tests, NULL, NULL);
 }

@@ -28,6 +28,11 @@ static const struct row *row_of(const char *type)
     return NULL;
 }
 
+bool document_carried(const char *type)
+{
+    return row_of(type) != NULL;
+}
+
 bool document_of(struct message *message, const Eventlog__V1__Event *event, struct document *ret)
 {
     const struct row *row = row_of(event->type);

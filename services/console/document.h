@@ -14,3 +14,6 @@ struct document {
 
 // The document of an event, in message->arena. False when its type carries none.
 bool document_of(struct message *message, const Eventlog__V1__Event *event, struct document *ret);
+
+// Do events of this type carry one?
+bool document_carried(const char *type);

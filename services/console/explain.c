@@ -208,6 +208,11 @@ static const char *say(arena_t *arena, const char *sentence, const json_t *data)
     return line;
 }
 
+bool explain_says(const char *type)
+{
+    return saying_of(type) != NULL;
+}
+
 const char *explain_sentence(arena_t *arena, const char *type, const json_t *data)
 {
     const struct saying *saying = saying_of(type);

@@ -145,7 +145,7 @@ static int check_event(struct checking *at, struct console *console, const uint8
         return differs(at, position, console->message.reason);
     if (document_of(&console->message, event, &document) && strcmp(document.computed, document.said) != 0)
         return differs(at, position, "its document does not have the hash it tells");
-    json_t *data = contract_json(console, event);
+    json_t *data = derive_reads(event->type) ? contract_json(console, event) : NULL;
     derive_event(at->derive, event, position, data);
     json_decref(data);
     at->facts->selected++;
