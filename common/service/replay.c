@@ -8,12 +8,13 @@
 // meets such an event for the first time goes on to its end, to learn of all of them, and begins anew.
 //
 // How far the rebuilt tables are stands beside them, in their own loop_cursor, moved in the transaction that
-// moved them; so a replay that was stopped, or one that follows the log, goes on where it stands.
+// moved them; so a replay that was stopped, or one that follows the log, goes on where it stands. That holds when the
+// database falls as well, and what it then lacks is made again: so a rebuild's commits do not wait for the disk.
 //
 // CATCHING UP is the same for the live tables of a database that came back older than the log: a backup was restored, and
 // the end of the log was put back by the witness. Own events are applied that are beyond the last version of
 // their stream. Others' are heard as far as they were reacted to, which the own events say that they caused; from there on
-// the service itself hears and reacts, as it always does.
+// the service itself hears and reacts, as it always does. These commits do wait: the log may be all that is left.
 #include "service/loop.h"
 
 #include "bus/pages.h"
@@ -415,7 +416,7 @@ static bool rebuild(struct replay *replay, const char **ret_reason)
     struct message message = message_new(replay->page);
 
     replay->surprised = false;
-    if (load(replay, &message) != OK) {
+    if (load(replay, &message) != OK || RUN0(&message, loop_rebuild, NULL) != OK) {
         *ret_reason = message.reason;
         return false;
     }

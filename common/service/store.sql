@@ -364,5 +364,9 @@ SELECT (SELECT count(*) FROM loop_outbox),
        (SELECT position FROM loop_cursor),
        (SELECT count(*) FROM loop_incident);
 
+-- A rebuild can be made again: its commits do not wait for the disk.
+-- name: loop_rebuild
+SELECT set_config('synchronous_commit', 'off', false);
+
 -- name: loop_schema_exists
 SELECT count(*) FROM pg_namespace WHERE nspname = $1;
