@@ -31,7 +31,8 @@ def test_a_checkpoint_of_now_is_written_and_gone_on_from(undisturbed, tmp_path):
 
 def test_what_was_changed_after_the_checkpoint_is_found(undisturbed, tmp_path):
     with test_money.changed(undisturbed, "payment.v1.PaymentConfirmed", test_money.less_confirmed) as position:
-        path, size = kept(undisturbed, tmp_path, 60)
+        # The first checkpoint: the first append is signed at once. How far a later one reaches depends on the machine.
+        path, size = kept(undisturbed, tmp_path, 1)
         assert size < position
         console.refused(undisturbed, 4, "position", "verify", "--since", path)
 
