@@ -105,6 +105,11 @@ static const struct mischief {
      "set_bit(bytes, n() % 400, 1 - get_bit(bytes, n() % 400))) WHERE position = p();"
      "UPDATE place SET leaf = (SELECT leaf FROM log WHERE position = p()) WHERE position = p()",
      IN_BATCH},
+    {"an event is cut short, with its leaf and its place",
+     "UPDATE log SET bytes = substr(bytes, 1, octet_length(bytes) - 1), leaf = sha256('\\x00'::bytea || substr(bytes, 1, "
+     "octet_length(bytes) - 1)) WHERE position = p();"
+     "UPDATE place SET leaf = (SELECT leaf FROM log WHERE position = p()) WHERE position = p()",
+     ITSELF},
     {"a leaf changes",
      "UPDATE log SET leaf = set_byte(leaf, n() % 32, get_byte(leaf, n() % 32) # 1) WHERE position = p()",
      ITSELF},
