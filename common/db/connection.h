@@ -5,8 +5,23 @@
 
 #include <libpq-fe.h>
 
+#define ANY_NUMBER -1
+
+// A statement of the transaction under way that was sent and whose result nobody has read yet.
+struct sent {
+    const char *name;    // of the statement
+    arena_t *arena;      // where its rows go
+    struct rows *rows;   // NULL: nobody asks for them
+    int changes;         // how many rows it must change; ANY_NUMBER
+    status_t otherwise;  // what it means when it did not
+};
+
 struct db {
     PGconn *connection;  // NULL: down
+    bool begun;          // a transaction is under way, and the connection in pipeline mode
+    struct sent *sent;   // in the order they were sent
+    int n_sent, sent_room;
+    bool expecting;      // one of them must change rows
     char *url;
     char *schema;
     char *application_name;
@@ -26,6 +41,12 @@ struct values {
 };
 struct values values_of(arena_t *arena, const struct arg args[], int n_args);
 
+// Is the connection there, as far as libpq knows?
+bool db_connected(const db_t *db);
+
+// Give the connection up, with the transaction it was in.
+void db_disconnect(db_t *db);
+
 // A result's rows, copied into the arena, bytea decoded.
 struct rows rows_copy(arena_t *arena, const PGresult *result);
 
@@ -41,6 +62,9 @@ status_t db_settle(struct message *message, const char *what, PGresult *result, 
 // the reason says what to do.
 status_t db_fit(struct message *message, const struct migration *const *lists, bool migrating);
 
-// Run a text that was not prepared; for what is said once: set-up and migrations.
+// The result of the oldest statement of a pipeline whose result was not read, and with it the NULL that follows it.
+PGresult *db_next_result(db_t *db);
+
+// Run a text that was not prepared; for what is said once: set-up and migrations. Without values it may be many statements.
 status_t db_execute(struct message *message, const char *what, const char *text, const struct arg args[],
                     int n_args, struct rows *ret);

@@ -1,7 +1,5 @@
-// db: one connection to PostgreSQL, its transactions, and what its errors mean for the loop.
-//
-// What libpq would let pass unseen is checked here: the tag of COMMIT, warnings during it, connections that are no
-// longer there. A connection that failed is finished and made anew, never mended.
+// db: one connection to PostgreSQL, and what its errors mean for the loop. A connection that failed is finished and made
+// anew, never mended.
 #include "db/connection.h"
 #include "limits/limits.h"
 #include "log/log.h"
@@ -25,6 +23,10 @@ static const char setup[] =
     "       set_config('timezone', 'UTC', false),"
     "       set_config('datestyle', 'ISO', false),"
     "       set_config('bytea_output', 'hex', false),"
+    // What is said here goes by keys. A plan for any values is made once and kept while a table grows from nothing; one
+    // that reads the whole table, cheap on the first day, must not be among them, nor one that is worth compiling.
+    "       set_config('enable_seqscan', 'off', false),"
+    "       set_config('jit', 'off', false),"
     "       set_config('synchronous_commit',"
     "                  CASE WHEN current_setting('synchronous_commit') = 'remote_apply' THEN 'remote_apply'"
     "                       ELSE 'on' END, false)";
@@ -47,20 +49,23 @@ static bool heals_by_itself(const char *sqlstate)
     return false;
 }
 
-static bool connected(const db_t *db)
+bool db_connected(const db_t *db)
 {
     return db->connection != NULL && PQstatus(db->connection) == CONNECTION_OK;
 }
 
-static void disconnect(db_t *db)
+void db_disconnect(db_t *db)
 {
     PQfinish(db->connection);
     db->connection = NULL;
+    db->begun = false;
+    db->n_sent = 0;
+    db->expecting = false;
 }
 
 // Those that this house can meet, of PostgreSQL's manual, Appendix A.
-static const char *const error_classes[DB_ERROR_CLASSES] = {"08", "22", "23", "25", "28", "40",   "42",
-                                                           "53", "54", "55", "57", "58", "XX", "other"};
+static const char *const error_classes[DB_ERROR_CLASSES] = {"08", "22", "23", "25", "28", "40", "42",
+                                                            "53", "54", "55", "57", "58", "XX", "other"};
 
 static void keep_sqlstate(db_t *db, const char *sqlstate)
 {
@@ -96,13 +101,13 @@ status_t db_failed(struct message *message, const char *what, const PGresult *re
     db_t *db = message->db;
     const char *sqlstate = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
     const char *text = result != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-    bool lost = !connected(db);
+    bool lost = !db_connected(db);
 
     // The server's message without its details: those quote values, and reasons are read by many.
     text = first_line(message->arena, text != NULL ? text : PQerrorMessage(db->connection));
     keep_sqlstate(db, sqlstate != NULL ? sqlstate : lost ? "08006" : "XX000");
     if (lost)
-        disconnect(db);
+        db_disconnect(db);
     return fail(message, lost || heals_by_itself(db->sqlstate) ? RETRY : POISON,
                 "the database failed to %s: %s (%s)", what, text, db->sqlstate);
 }
@@ -118,16 +123,6 @@ status_t db_settle(struct message *message, const char *what, PGresult *result, 
         *ret = rows_copy(message->arena, result);
     PQclear(result);
     return status;
-}
-
-status_t db_execute(struct message *message, const char *what, const char *text, const struct arg args[],
-                    int n_args, struct rows *ret)
-{
-    struct values values = values_of(message->arena, args, n_args);
-    return db_settle(message, what,
-                     PQexecParams(message->db->connection, text, n_args, NULL, values.bytes, values.sizes,
-                                  values.formats, 0),
-                     ret);
 }
 
 static status_t open_connection(struct message *message)
@@ -155,12 +150,12 @@ static status_t open_connection(struct message *message)
 
     db->connection = PQconnectdbParams(names, values, 1);
     assert(db->connection != NULL);
-    if (!connected(db)) {
+    if (!db_connected(db)) {
         // Also a wrong password: the operator mends it while we try again. libpq gives no SQLSTATE here.
         keep_sqlstate(db, "08001");
         status_t status = fail(message, RETRY, "the database cannot be reached: %s",
                                first_line(message->arena, PQerrorMessage(db->connection)));
-        disconnect(db);
+        db_disconnect(db);
         return status;
     }
     PQsetNoticeReceiver(db->connection, on_notice, db);
@@ -178,14 +173,19 @@ static int send_statements(db_t *db, const struct sql *const *list)
     return sent;
 }
 
-// In a pipeline every statement has its own result, followed by a NULL.
+PGresult *db_next_result(db_t *db)
+{
+    PGresult *result = PQgetResult(db->connection);
+    if (result != NULL && PQresultStatus(result) != PGRES_PIPELINE_SYNC)
+        PQclear(PQgetResult(db->connection));
+    return result;
+}
+
 static status_t settle_statements(struct message *message, const struct sql *const *list, int sent,
                                   status_t status)
 {
-    for (int i = 0; i < sent && connected(message->db); i++) {
-        PGresult *result = PQgetResult(message->db->connection);
-        PGresult *end = result != NULL ? PQgetResult(message->db->connection) : NULL;
-        PQclear(end);
+    for (int i = 0; i < sent && db_connected(message->db); i++) {
+        PGresult *result = db_next_result(message->db);
         if (status == OK)
             status = db_settle(message, arena_printf(message->arena, "prepare %s", list[i]->name), result,
                                NULL);
@@ -208,7 +208,7 @@ static status_t prepare_list(struct message *message, const struct sql *const *l
     status_t status = settle_statements(message, list, sent, OK);
     if (status != OK)
         return status;
-    PGresult *sync = PQgetResult(db->connection);
+    PGresult *sync = db_next_result(db);
     bool whole = PQresultStatus(sync) == PGRES_PIPELINE_SYNC && PQexitPipelineMode(db->connection) == 1;
     PQclear(sync);
     return whole ? OK : db_failed(message, "finish preparing statements", NULL);
@@ -222,20 +222,6 @@ static status_t prepare_all(struct message *message)
          status == OK && list != NULL && *list != NULL; list++)
         status = prepare_list(message, *list);
     return status;
-}
-
-// BEGIN, ROLLBACK and the like: texts that take no values. True when the server answered with that tag.
-static bool command(db_t *db, const char *text, const char *tag)
-{
-    PGresult *result = PQexec(db->connection, text);
-    bool done = PQresultStatus(result) == PGRES_COMMAND_OK && strcmp(PQcmdStatus(result), tag) == 0;
-    PQclear(result);
-    return done;
-}
-
-static bool begin(db_t *db)
-{
-    return command(db, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", "BEGIN");
 }
 
 // The caller's list of lists may be on its stack; the lists themselves are static.
@@ -289,12 +275,13 @@ void db_destroy(db_t **db_p)
 
     if (db == NULL)
         return;
-    disconnect(db);
+    db_disconnect(db);
     free(db->url);
     free(db->schema);
     free(db->application_name);
     free((void *)db->statements);
     free((void *)db->migrations);
+    free(db->sent);
     free(db);
     *db_p = NULL;
 }
@@ -304,9 +291,9 @@ status_t db_connect(struct message *message)
     db_t *db = message->db;
 
     assert(db != NULL);
-    if (connected(db))
+    if (db_connected(db))
         return OK;
-    disconnect(db);
+    db_disconnect(db);
     status_t status = open_connection(message);
     // Before the statements: those of a step that is missing could not be prepared.
     if (status == OK && db->migrations != NULL)
@@ -315,78 +302,8 @@ status_t db_connect(struct message *message)
         status = prepare_all(message);
     // Half prepared is not connected: the next call begins again.
     if (status != OK && db->connection != NULL)
-        disconnect(db);
+        db_disconnect(db);
     return status;
-}
-
-status_t db_begin(struct message *message)
-{
-    db_t *db = message->db;
-
-    status_t status = db_connect(message);
-    if (status != OK)
-        return status;
-    assert(PQtransactionStatus(db->connection) == PQTRANS_IDLE);
-    if (begin(db))
-        return OK;
-    if (connected(db))
-        return db_failed(message, "begin a transaction", NULL);
-    // The connection went away while nobody looked. Nothing has begun, so a new one may be tried at once.
-    status = db_connect(message);
-    if (status == OK && !begin(db))
-        status = db_failed(message, "begin a transaction", NULL);
-    return status;
-}
-
-status_t db_commit(struct message *message)
-{
-    db_t *db = message->db;
-
-    if (!connected(db))
-        return fail(message, RETRY, "the database connection was lost before the commit");
-    assert(PQtransactionStatus(db->connection) != PQTRANS_IDLE);
-    db->warned = false;
-    PGresult *result = PQexec(db->connection, "COMMIT");
-    bool committed = PQresultStatus(result) == PGRES_COMMAND_OK && strcmp(PQcmdStatus(result), "COMMIT") == 0;
-    bool rolled_back = PQresultStatus(result) == PGRES_COMMAND_OK && !committed;
-    if (!committed && !rolled_back) {
-        status_t status = db_failed(message, "commit", result);
-        PQclear(result);
-        return status;
-    }
-    PQclear(result);
-    if (rolled_back)
-        return fail(message, RETRY, "the database rolled the transaction back: a statement in it had failed");
-    if (db->warned)
-        return fail(message, RETRY, "the database warned while it committed: the outcome is unknown");
-    return OK;
-}
-
-void db_rollback(struct message *message)
-{
-    db_t *db = message->db;
-
-    if (!connected(db) || PQtransactionStatus(db->connection) == PQTRANS_IDLE)
-        return;
-    // A connection that cannot even roll back is given up; the server rolls back for us.
-    if (!command(db, "ROLLBACK", "ROLLBACK"))
-        disconnect(db);
-}
-
-status_t db_run(struct message *message, const struct sql *sql, const struct arg args[], int n_args,
-                struct rows *ret)
-{
-    db_t *db = message->db;
-
-    assert(db != NULL && !db->busy);
-    assert(n_args == sql->params);
-    if (!connected(db))
-        return fail(message, RETRY, "the database connection is down");
-    struct values values = values_of(message->arena, args, n_args);
-    return db_settle(
-        message, arena_printf(message->arena, "run %s", sql->name),
-        PQexecPrepared(db->connection, sql->name, n_args, values.bytes, values.sizes, values.formats, 0),
-        ret);
 }
 
 const char *db_sqlstate(const db_t *db)

@@ -73,20 +73,47 @@ const char *db_address_fault(const char *url);
 status_t db_connect(struct message *message);
 
 // One transaction. Commit is OK only when the server said COMMIT (a failed transaction answers ROLLBACK with
-// PGRES_COMMAND_OK) without a warning about synchronous replication; a connection lost in between is RETRY and
-// the outcome is unknown: look the command up by its id.
+// PGRES_COMMAND_OK) without a warning about synchronous replication, and all that was sent before it did well; a
+// connection lost in between is RETRY and the outcome is unknown: look the command up by its id. After any other failure
+// roll back.
 status_t db_begin(struct message *message);
 status_t db_commit(struct message *message);
 void db_rollback(struct message *message);
 
-// Run one statement. Asserts that the number of values fits. ret may be NULL.
+// Run one statement. Asserts that the number of values fits. With ret: wait for what it returns. Without ret (NULL), and
+// within a transaction: send it and go on; that it failed is told by whatever waits next, at the latest by db_commit.
+// So a transaction waits for the server as often as it reads, and once more; what it writes costs no waiting.
 status_t db_run(struct message *message, const struct sql *sql, const struct arg args[], int n_args,
                 struct rows *ret);
 
-// RUN(message, load_call, &rows, TEXT(id), INT(7)) runs sql_load_call.
+// The same, but what it returns is asked for later: *ret, which must live until then, is filled by whatever waits next.
+status_t db_later(struct message *message, const struct sql *sql, const struct arg args[], int n_args,
+                  struct rows *ret);
+
+// Within a transaction: send a statement that must change exactly one row. When it does not, what waits next is POISON:
+// the tables are not what the log says. It is known before anything is committed.
+status_t db_change(struct message *message, const struct sql *sql, const struct arg args[], int n_args);
+
+// Within a transaction: ask for what a db_run of the same statement with the same values will want to know when the
+// message comes in hand; it takes the answer from message->ahead, once, and waits only if it is not there yet. So that
+// many messages are asked for in one round trip. Lives in the message's arena, as long as the transaction. It is for who
+// asks to know that nothing changes the answer in between.
+status_t db_ahead(struct message *message, const struct sql *sql, const struct arg args[], int n_args);
+
+// Wait for all that was sent. OK when nothing was, or when all of it did well.
+status_t db_wait(struct message *message);
+
+// RUN(message, load_call, &rows, TEXT(id), INT(7)) runs sql_load_call; LATER, CHANGE and AHEAD likewise.
 #define RUN(message, statement, rows, ...)                                                                   \
-    db_run(message, &sql_##statement, (const struct arg[]){__VA_ARGS__},                                     \
-           (int)(sizeof((const struct arg[]){__VA_ARGS__}) / sizeof(struct arg)), rows)
+    db_run(message, &sql_##statement, ARGS(__VA_ARGS__), N_ARGS(__VA_ARGS__), rows)
+#define LATER(message, statement, rows, ...)                                                                 \
+    db_later(message, &sql_##statement, ARGS(__VA_ARGS__), N_ARGS(__VA_ARGS__), rows)
+#define CHANGE(message, statement, ...)                                                                      \
+    db_change(message, &sql_##statement, ARGS(__VA_ARGS__), N_ARGS(__VA_ARGS__))
+#define AHEAD(message, statement, ...)                                                                       \
+    db_ahead(message, &sql_##statement, ARGS(__VA_ARGS__), N_ARGS(__VA_ARGS__))
+#define ARGS(...)   (const struct arg[]){__VA_ARGS__}
+#define N_ARGS(...) (int)(sizeof(ARGS(__VA_ARGS__)) / sizeof(struct arg))
 // RUN0 for statements without parameters.
 #define RUN0(message, statement, rows) db_run(message, &sql_##statement, NULL, 0, rows)
 
@@ -121,7 +148,7 @@ status_t db_each(struct message *message, const struct sql *sql, const struct ar
 struct arg db_text(const char *text);  // NULL becomes SQL NULL; "" stays the empty string
 struct arg db_int(struct message *message, int64_t number);
 struct arg db_bytes(const void *bytes, size_t size);
-// PostgreSQL arrays for unnest: text[] and bigint[] as text, bytea[] as text in hex.
+// PostgreSQL arrays for unnest: text[] and bigint[] as text, bytea[] in binary.
 struct arg db_text_array(struct message *message, const char *const texts[], int count);
 struct arg db_int_array(struct message *message, const int64_t numbers[], int count);
 struct arg db_bytes_array(struct message *message, const struct arg bytes[], int count);

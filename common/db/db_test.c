@@ -1,6 +1,6 @@
 // One connection to a real PostgreSQL: values there and back, what failures become, and what COMMIT really said.
 // Needs CHECK_DATABASE_URL; ends with 77 without it.
-#include "db/db.h"
+#include "db/connection.h"
 #include "db_test_store.sql.h"
 #include "limits/limits.h"
 #include "values/values.h"
@@ -67,7 +67,8 @@ static int with_message(void **state)
     *message = message_new(arena_new(LIMIT_ARENA_BYTES));
     message->db = open_database(statements);
     *state = message;
-    return db_connect(message);
+    status_t status = db_connect(message);
+    return status == OK ? RUN0(message, drop_things, NULL) : status;
 }
 
 static int without_message(void **state)
@@ -351,10 +352,11 @@ static void each_sqlstate_has_its_outcome(void **state)
 static void a_row_that_someone_was_faster_with_is_retried_and_a_broken_rule_is_poison(void **state)
 {
     struct message *message = *state, again = next(message), broken = next(message);
+    struct rows rows;
 
     assert_int_equal(OK, db_begin(message));
     assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("a"), TEXT("1")));
-    assert_int_equal(RETRY, RUN(&again, add_thing, NULL, TEXT("a"), TEXT("1")));
+    assert_int_equal(RETRY, RUN(&again, add_thing, &rows, TEXT("a"), TEXT("1")));
     says(&again, "thing_pkey");
     db_rollback(message);
     assert_int_equal(POISON, RUN(&broken, add_thing, NULL, TEXT("a"), TEXT("13")));
@@ -374,11 +376,12 @@ static void what_was_rolled_back_never_was(void **state)
 static void a_failed_transaction_is_not_committed_though_the_server_says_ok(void **state)
 {
     struct message *message = *state, failing = next(message);
+    struct rows rows;
 
     // given a transaction in which something failed and nobody cared
     assert_int_equal(OK, db_begin(message));
     assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("a"), INT(1)));
-    assert_int_equal(POISON, RUN(&failing, fail_with, NULL, TEXT("P0001")));
+    assert_int_equal(POISON, RUN(&failing, fail_with, &rows, TEXT("P0001")));
     // when it is committed, then it is not
     assert_int_equal(RETRY, db_commit(message));
     says(message, "rolled the transaction back");
@@ -421,6 +424,168 @@ static void a_connection_lost_while_committing_leaves_the_outcome_unknown(void *
     assert_int_equal(OK, db_begin(&after));
 }
 
+static void what_fails_only_when_its_own_transaction_ends_has_failed(void **state)
+{
+    struct message *message = *state;
+    assert_int_equal(POISON, RUN(message, add_orphan, NULL, TEXT("a")));
+    assert_string_equal("23503", db_sqlstate(message->db));
+    assert_int_equal(0, things(message));
+}
+
+// ------------------------------------------------------------------------------------------------ not waiting
+
+// How often the server was asked to answer, since `listen`: each time somebody waited.
+static FILE *trace;
+
+static void listen(const struct message *message)
+{
+    trace = tmpfile();
+    assert_non_null(trace);
+    PQtrace(message->db->connection, trace);
+}
+
+static int waits(const struct message *message)
+{
+    char line[400];
+    int count = 0;
+
+    PQuntrace(message->db->connection);
+    rewind(trace);
+    while (fgets(line, sizeof line, trace) != NULL)
+        count += strstr(line, "\tReadyForQuery\t") != NULL;
+    fclose(trace);
+    return count;
+}
+
+static void a_transaction_waits_once_for_each_answer_and_once_to_commit(void **state)
+{
+    struct message *message = *state;
+    struct rows rows;
+
+    listen(message);
+    assert_int_equal(OK, db_begin(message));
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(OK, RUN(message, add_thing, NULL, INT(i), INT(1)));
+    assert_int_equal(OK, RUN0(message, count_things, &rows));
+    assert_int_equal(1000, row_int(&rows, 0, 0));
+    assert_int_equal(OK, RUN(message, renumber_things, NULL, INT(2)));
+    assert_int_equal(OK, db_commit(message));
+    assert_int_equal(2, waits(message));
+    assert_int_equal(1000, things(message));
+}
+
+static void a_write_that_failed_is_told_by_whoever_waits_next(void **state)
+{
+    struct message *message = *state, reading = next(message), after = next(message);
+    struct rows rows;
+
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("a"), INT(13)));
+    assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("b"), INT(1)));
+    assert_int_equal(POISON, RUN0(&reading, count_things, &rows));
+    says(&reading, "run add_thing");
+    db_rollback(message);
+    // and the connection is as good as before
+    assert_int_equal(OK, db_begin(&after));
+    assert_int_equal(OK, RUN(&after, add_thing, NULL, TEXT("a"), INT(1)));
+    assert_int_equal(OK, db_commit(&after));
+    assert_int_equal(1, things(message));
+}
+
+static void a_write_that_failed_and_nobody_waited_for_stops_the_commit(void **state)
+{
+    struct message *message = *state;
+
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("a"), INT(1)));
+    assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("b"), INT(13)));
+    assert_int_equal(POISON, db_commit(message));
+    says(message, "run add_thing");
+    db_rollback(message);
+    assert_int_equal(0, things(message));
+}
+
+static void a_change_that_met_no_row_is_poison_before_anything_is_committed(void **state)
+{
+    struct message *message = *state, after = next(message);
+
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, CHANGE(message, add_thing, TEXT("a"), INT(1)));
+    assert_int_equal(OK, CHANGE(message, renumber_thing, TEXT("nobody"), INT(1)));
+    assert_int_equal(POISON, db_commit(message));
+    says(message, "renumber_thing changed 0 rows instead of 1");
+    db_rollback(message);
+    assert_int_equal(0, things(message));
+    // A change outside a transaction could not be taken back.
+    assert_int_equal(POISON, CHANGE(&after, add_thing, TEXT("a"), INT(1)));
+    assert_int_equal(0, things(message));
+}
+
+static void what_is_asked_for_later_is_there_when_the_commit_is(void **state)
+{
+    struct message *message = *state;
+    struct rows added, counted;
+
+    listen(message);
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, LATER(message, add_thing, &added, TEXT("a"), INT(1)));
+    assert_int_equal(OK, db_later(message, &sql_count_things, NULL, 0, &counted));
+    assert_int_equal(OK, db_commit(message));
+    assert_int_equal(1, waits(message));
+    assert_int_equal(1, added.affected);
+    assert_int_equal(1, row_int(&counted, 0, 0));
+}
+
+static void rows_that_nobody_asks_for_any_more_are_not_filled(void **state)
+{
+    struct message *message = *state;
+    struct rows counted = {.count = -7};
+
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, db_later(message, &sql_count_things, NULL, 0, &counted));
+    db_rollback(message);
+    assert_int_equal(-7, counted.count);
+}
+
+static void what_was_asked_ahead_is_there_for_its_message_and_once(void **state)
+{
+    struct message *message = *state, other = next(message);
+    struct rows rows;
+
+    listen(message);
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("a"), INT(1)));
+    assert_int_equal(OK, AHEAD(message, find_thing, TEXT("a")));
+    assert_int_equal(OK, AHEAD(message, find_thing, TEXT("b")));
+    assert_int_equal(OK, RUN(message, renumber_thing, NULL, TEXT("a"), INT(2)));
+    // one wait for both, whatever happened since they were asked
+    assert_int_equal(OK, RUN(message, find_thing, &rows, TEXT("b")));
+    assert_int_equal(0, rows.count);
+    assert_int_equal(OK, RUN(message, find_thing, &rows, TEXT("a")));
+    assert_int_equal(1, row_int(&rows, 0, 0));
+    // who asks again, and who is another, sees what is there now
+    assert_int_equal(OK, RUN(message, find_thing, &rows, TEXT("a")));
+    assert_int_equal(2, row_int(&rows, 0, 0));
+    assert_int_equal(OK, RUN(&other, find_thing, &rows, TEXT("a")));
+    assert_int_equal(2, row_int(&rows, 0, 0));
+    assert_int_equal(OK, db_commit(message));
+    assert_int_equal(4, waits(message));
+}
+
+static void what_failed_ahead_fails_whoever_waits(void **state)
+{
+    struct message *message = *state, after = next(message);
+    struct rows rows;
+
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, AHEAD(message, find_thing, TEXT("\xFF")));
+    assert_int_equal(POISON, RUN(message, find_thing, &rows, TEXT("\xFF")));
+    says(message, "run find_thing");
+    db_rollback(message);
+    assert_int_equal(OK, db_begin(&after));
+    assert_int_equal(OK, db_commit(&after));
+}
+
 // ------------------------------------------------------------------------------------------------ the connection
 
 static void a_connection_lost_in_a_transaction_is_retried_on_a_new_one(void **state)
@@ -430,7 +595,8 @@ static void a_connection_lost_in_a_transaction_is_retried_on_a_new_one(void **st
     assert_int_equal(OK, db_begin(message));
     assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("a"), INT(1)));
     struct message dying = next(message);
-    assert_int_equal(RETRY, RUN0(&dying, die_now, NULL));
+    struct rows rows;
+    assert_int_equal(RETRY, RUN0(&dying, die_now, &rows));
     // Until someone begins again, everything says that it is down, and nothing crashes.
     struct message down = next(message);
     assert_int_equal(RETRY, RUN(&down, add_thing, NULL, TEXT("a"), INT(1)));
@@ -467,6 +633,7 @@ static void a_connection_is_set_up_as_it_must_be(void **state)
     assert_string_equal(schema, row_text(&rows, 0, 1));
     assert_string_equal("on", row_text(&rows, 0, 2));
     assert_string_equal("db_test", row_text(&rows, 0, 3));
+    assert_string_equal("off off", row_text(&rows, 0, 4));
 }
 
 static void the_database_being_away_is_retried(void **state)
@@ -562,6 +729,15 @@ int main(void)
         EACH(a_rule_checked_at_commit_refuses_the_commit),
         EACH(a_warning_while_committing_leaves_the_outcome_unknown),
         EACH(a_connection_lost_while_committing_leaves_the_outcome_unknown),
+        EACH(what_fails_only_when_its_own_transaction_ends_has_failed),
+        EACH(a_transaction_waits_once_for_each_answer_and_once_to_commit),
+        EACH(a_write_that_failed_is_told_by_whoever_waits_next),
+        EACH(a_write_that_failed_and_nobody_waited_for_stops_the_commit),
+        EACH(a_change_that_met_no_row_is_poison_before_anything_is_committed),
+        EACH(what_is_asked_for_later_is_there_when_the_commit_is),
+        EACH(rows_that_nobody_asks_for_any_more_are_not_filled),
+        EACH(what_was_asked_ahead_is_there_for_its_message_and_once),
+        EACH(what_failed_ahead_fails_whoever_waits),
         EACH(a_connection_lost_in_a_transaction_is_retried_on_a_new_one),
         EACH(a_connection_lost_while_idle_is_made_anew_without_a_word),
         EACH(a_connection_is_set_up_as_it_must_be),

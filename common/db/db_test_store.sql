@@ -40,6 +40,8 @@ INSERT INTO thing (id, number) VALUES ($1, $2::bigint)
 INSERT INTO thing (id, parent) VALUES ($1, 'nobody')
 -- name: count_things
 SELECT count(*) FROM thing
+-- name: drop_things
+DELETE FROM thing
 -- name: renumber_things
 UPDATE thing SET number = $1::bigint
 -- The numbers 1 to $1 in each kind that can be read as it comes; division by zero in row $2.
@@ -51,6 +53,10 @@ SELECT NULL::bigint, NULL::text, NULL::bytea
 -- name: die_at
 SELECT n, CASE WHEN n = $1::bigint THEN pg_terminate_backend(pg_backend_pid()) END, repeat('x', 1000)
   FROM generate_series(1::bigint, 2 * $1::bigint) AS n
+-- name: find_thing
+SELECT number FROM thing WHERE id = $1
+-- name: renumber_thing
+UPDATE thing SET number = $2::bigint WHERE id = $1
 -- name: fail_with
 SELECT complain($1)
 -- name: at_the_last_moment
@@ -60,6 +66,7 @@ SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(10)
 -- name: kill_other
 SELECT pg_terminate_backend($1::int)
 -- name: whoami
-SELECT pg_backend_pid(), current_schema(), current_setting('synchronous_commit'), current_setting('application_name')
+SELECT pg_backend_pid(), current_schema(), current_setting('synchronous_commit'), current_setting('application_name'),
+       current_setting('enable_seqscan') || ' ' || current_setting('jit')
 -- name: drop_schema
 DO $$ BEGIN EXECUTE format('DROP SCHEMA %I CASCADE', current_schema()); END $$

@@ -37,8 +37,10 @@ status_t db_each(struct message *message, const struct sql *sql, const struct ar
 
     assert(db != NULL && !db->busy);
     assert(n_args == sql->params);
-    if (db->connection == NULL || PQstatus(db->connection) != CONNECTION_OK)
-        return fail(message, RETRY, "the database connection is down");
+    // Within a transaction what was sent before is settled first: its results come before these rows.
+    status = db_wait(message);
+    if (status != OK)
+        return status;
     const char *what = arena_printf(message->arena, "run %s", sql->name);
     struct values values = values_of(message->arena, args, n_args);
     if (PQsendQueryPrepared(db->connection, sql->name, n_args, values.bytes, values.sizes, values.formats,
@@ -46,11 +48,15 @@ status_t db_each(struct message *message, const struct sql *sql, const struct ar
         return db_failed(message, what, NULL);
     int single = PQsetSingleRowMode(db->connection);
     assert(single == 1);
+    if (db->begun && PQpipelineSync(db->connection) != 1)
+        return db_failed(message, what, NULL);
     db->busy = true;
     // To the end in any case: the connection takes nothing new before.
     for (PGresult *result; (result = PQgetResult(db->connection)) != NULL; PQclear(result))
         if (status == OK)
             status = take(message, what, result, each, context);
+    if (db->begun && db_connected(db))
+        PQclear(db_next_result(db));  // of the Sync
     db->busy = false;
     return status;
 }

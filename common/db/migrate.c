@@ -25,10 +25,10 @@ static const char short_waits[] = "SELECT set_config('lock_timeout', '500ms', tr
 // For steps that take rights away from the service's own role again.
 static const char tell_login[] = "SELECT set_config('tildel.login', coalesce($1, ''), true)";
 
+// COMMIT among the statements of a step would end our transaction; commit checks.
 static status_t script(struct message *message, const char *what, const char *text)
 {
-    // The simple protocol: a step is many statements. COMMIT within one would end our transaction; commit checks.
-    return db_settle(message, what, PQexec(message->db->connection, text), NULL);
+    return db_execute(message, what, text, NULL, 0, NULL);
 }
 
 static const char *quoted(struct message *message, const char *name)

@@ -150,16 +150,37 @@ struct arg db_int_array(struct message *message, const int64_t numbers[], int co
     return db_text_array(message, texts, count);
 }
 
+static uint8_t *put_int(uint8_t *at, size_t number)
+{
+    for (int shift = 24; shift >= 0; shift -= 8)
+        *at++ = (uint8_t)(number >> shift);
+    return at;
+}
+
+// As array_recv of PostgreSQL reads it: dimensions, whether there are NULLs, the element's type; of the one dimension its
+// length and first index; then each element behind its length, -1 for NULL. Numbers are of four bytes, the highest first.
 struct arg db_bytes_array(struct message *message, const struct arg bytes[], int count)
 {
-    const char **texts = arena_alloc(message->arena, (size_t)count * sizeof *texts);
+    size_t size = 20;
 
     assert(count >= 0);
     for (int i = 0; i < count; i++)
-        if (bytes[i].bytes != NULL)
-            texts[i] = arena_printf(message->arena, "\\x%s",
-                                    hex(message->arena, bytes[i].bytes, bytes[i].size));
-    return db_text_array(message, texts, count);
+        size += 4 + bytes[i].size;
+    uint8_t *array = arena_alloc(message->arena, size), *at = array;
+    at = put_int(at, count > 0 ? 1 : 0);
+    at = put_int(at, 1);
+    at = put_int(at, OID_BYTEA);
+    if (count > 0) {
+        at = put_int(at, (size_t)count);
+        at = put_int(at, 1);
+    }
+    for (int i = 0; i < count; i++) {
+        at = put_int(at, bytes[i].bytes != NULL ? bytes[i].size : UINT32_MAX);
+        if (bytes[i].bytes != NULL && bytes[i].size > 0)
+            memcpy(at, bytes[i].bytes, bytes[i].size);
+        at += bytes[i].bytes != NULL ? bytes[i].size : 0;
+    }
+    return BYTES(array, (size_t)(at - array));
 }
 
 const char *row_text(const struct rows *rows, int row, int column)

@@ -60,6 +60,7 @@ struct message {
     const uint8_t *data;      // its encoded body, for read models that hear every event
     size_t data_size;
     bool opens;               // a query: its answer alone may hold personal text
+    struct ahead *ahead;      // db.h: what was asked of the database before the message came in hand; NULL: nothing
 
     struct emitted *emitted;  // in the order of emit
     struct emitted **last_emitted;

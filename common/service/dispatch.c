@@ -357,6 +357,8 @@ status_t dispatch_query(const struct service *service, struct message *message, 
         status = message_decode(message, row->on, body, size, &query);
     if (status == OK)
         status = row->read(message, query);
+    if (status == OK)
+        status = db_wait(message);
     assert(!message->emitted && !message->asked && "a query only reads");
     return status;
 }
@@ -431,7 +433,9 @@ status_t service_decide(const struct service *service, struct message *message, 
 {
     struct harvest harvest = harvest_new(message->arena);
     status_t status = dispatch_command(service, message, body, size, &harvest);
-    return status == OK ? harvest_keep(message, &harvest) : status;
+    if (status == OK)
+        status = harvest_keep(message, &harvest);
+    return status == OK ? db_wait(message) : status;
 }
 
 status_t service_hear(const struct service *service, struct message *message, const uint8_t *body,
@@ -445,7 +449,9 @@ status_t service_hear(const struct service *service, struct message *message, co
     message->data = body;
     message->data_size = size;
     status_t status = dispatch_heard(service, message, &actor, &harvest, false);
-    return status == OK ? harvest_keep(message, &harvest) : status;
+    if (status == OK)
+        status = harvest_keep(message, &harvest);
+    return status == OK ? db_wait(message) : status;
 }
 
 status_t service_read(const struct service *service, struct message *message, const uint8_t *body,

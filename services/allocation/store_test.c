@@ -582,6 +582,8 @@ static status_t applies(handle_f *apply, const char *stream, uint64_t version, c
     message.version = version;
     assert_int_equal(OK, db_begin(&message));
     status_t status = apply(&message, event);
+    if (status == OK)
+        status = db_wait(&message);
     db_rollback(&message);
     return status;
 }

@@ -159,35 +159,23 @@ status_t store_list_signatories(struct message *message, const char *organisatio
 
 // -------------------------------------------------------------------------------------------------- applies
 
-// An event changes exactly one row. Anything else means that the tables are not what the log says.
-static status_t one_row(struct message *message, status_t status, const struct rows *rows)
-{
-    if (status == OK && rows->affected != 1)
-        return fail(message, POISON, "%s changed %d rows instead of one", message->type, rows->affected);
-    return status;
-}
+// An event changes exactly one row. Anything else means that the tables are not what the log says: CHANGE.
 
 status_t store_signatory_registered(struct message *message, const void *body)
 {
     const SignatoryRegistered *event = body;
-    struct rows rows;
 
-    return one_row(message,
-                   RUN(message, add_signatory, &rows, TEXT(event->signatory_id),
-                       TEXT(event->organisation_number), TEXT(event->person), INT(event->capacity),
-                       TEXT(event->giver), TEXT(event->call_id), INT(event->most_ore), INT(event->from_at_us),
-                       INT(event->to_at_us), TEXT(event->document_sha256)),
-                   &rows);
+    return CHANGE(message, add_signatory, TEXT(event->signatory_id), TEXT(event->organisation_number),
+                  TEXT(event->person), INT(event->capacity), TEXT(event->giver), TEXT(event->call_id),
+                  INT(event->most_ore), INT(event->from_at_us), INT(event->to_at_us),
+                  TEXT(event->document_sha256));
 }
 
 status_t store_signatory_revoked(struct message *message, const void *body)
 {
     const SignatoryRevoked *event = body;
-    struct rows rows;
 
-    return one_row(message,
-                   RUN(message, revoke_signatory, &rows, TEXT(event->signatory_id), INT(message->at_us)),
-                   &rows);
+    return CHANGE(message, revoke_signatory, TEXT(event->signatory_id), INT(message->at_us));
 }
 
 // What was signed of a version does not count any more.
@@ -199,16 +187,12 @@ static status_t drop_signatures(struct message *message, const char *sign_off_id
 status_t store_sign_off_opened(struct message *message, const void *body)
 {
     const SignOffOpened *event = body;
-    struct rows rows;
 
     status_t status = drop_signatures(message, event->sign_off_id, event->version);
     if (status == OK)
-        status = one_row(message,
-                         RUN(message, open_sign_off, &rows, TEXT(event->sign_off_id),
-                             TEXT(event->application_id), INT(event->kind), INT(event->version),
-                             TEXT(event->content_sha256), TEXT(event->organisation_number),
-                             TEXT(event->call_id), INT(event->amount_ore)),
-                         &rows);
+        status = CHANGE(message, open_sign_off, TEXT(event->sign_off_id), TEXT(event->application_id),
+                        INT(event->kind), INT(event->version), TEXT(event->content_sha256),
+                        TEXT(event->organisation_number), TEXT(event->call_id), INT(event->amount_ore));
     return status;
 }
 
@@ -222,13 +206,10 @@ static status_t add_signature(struct message *message, const char *sign_off_id, 
 status_t store_signature_given(struct message *message, const void *body)
 {
     const SignatureGiven *event = body;
-    struct rows rows;
 
     status_t status = add_signature(message, event->sign_off_id, event->version, event->signature);
     if (status == OK)
-        status = one_row(message,
-                         RUN(message, count_signature, &rows, TEXT(event->sign_off_id), INT(event->version)),
-                         &rows);
+        status = CHANGE(message, count_signature, TEXT(event->sign_off_id), INT(event->version));
     return status;
 }
 
@@ -236,26 +217,20 @@ status_t store_signature_given(struct message *message, const void *body)
 status_t store_signed_off(struct message *message, const void *body)
 {
     const SignedOff *event = body;
-    struct rows rows;
 
     status_t status = add_signature(message, event->sign_off_id, event->version,
                                     event->signatures[event->n_signatures - 1]);
     if (status == OK)
-        status = one_row(
-            message, RUN(message, complete_sign_off, &rows, TEXT(event->sign_off_id), INT(event->version)),
-            &rows);
+        status = CHANGE(message, complete_sign_off, TEXT(event->sign_off_id), INT(event->version));
     return status;
 }
 
 static status_t end_sign_off(struct message *message, const char *sign_off_id, uint32_t version,
                              enum sign_off_state state)
 {
-    struct rows rows;
-
     status_t status = drop_signatures(message, sign_off_id, version);
     if (status == OK)
-        status = one_row(
-            message, RUN(message, end_sign_off, &rows, TEXT(sign_off_id), INT(version), INT(state)), &rows);
+        status = CHANGE(message, end_sign_off, TEXT(sign_off_id), INT(version), INT(state));
     return status;
 }
 

@@ -35,7 +35,7 @@ static void step(void)
 }
 
 // Every change to the disk, with a death before and after it.
-#define CHANGE(call)                                                                                         \
+#define DISK_CHANGE(call)                                                                                         \
     step();                                                                                                  \
     if (failing_errno != 0) {                                                                                \
         errno = failing_errno;                                                                               \
@@ -56,22 +56,22 @@ ssize_t __wrap_write(int fd, const void *bytes, size_t size);
 
 int __wrap_fsync(int fd)
 {
-    CHANGE(__real_fsync(fd));
+    DISK_CHANGE(__real_fsync(fd));
 }
 
 int __wrap_rename(const char *from, const char *to)
 {
-    CHANGE(__real_rename(from, to));
+    DISK_CHANGE(__real_rename(from, to));
 }
 
 int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
 {
-    CHANGE(__real_renameat2(from_fd, from, to_fd, to, flags));
+    DISK_CHANGE(__real_renameat2(from_fd, from, to_fd, to, flags));
 }
 
 ssize_t __wrap_write(int fd, const void *bytes, size_t size)
 {
-    CHANGE(__real_write(fd, bytes, size));
+    DISK_CHANGE(__real_write(fd, bytes, size));
 }
 
 // ------------------------------------------------------------------------------------------------- the world

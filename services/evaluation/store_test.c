@@ -409,7 +409,8 @@ static void the_database_itself_demands_four_eyes(void **state)
         while (row->on != wrong[i].type)
             row++;
         assert_int_equal(OK, db_begin(&message));
-        assert_int_not_equal(OK, row->apply(&message, bodies[i]));
+        status_t status = row->apply(&message, bodies[i]);
+        assert_int_not_equal(OK, status == OK ? db_wait(&message) : status);
         db_rollback(&message);
     }
 }

@@ -223,117 +223,87 @@ status_t store_load_decision(struct message *message, struct dossier *dossier)
 
 // -------------------------------------------------------------------------------------------------- applies
 
-// An event changes exactly one row. Anything else means that the tables are not what the log says.
-static status_t one_row(struct message *message, status_t status, const struct rows *rows)
-{
-    if (status == OK && rows->affected != 1)
-        return fail(message, POISON, "%s changed %d rows instead of one", message->type, rows->affected);
-    return status;
-}
+// An event changes exactly one row. Anything else means that the tables are not what the log says: CHANGE.
 
 status_t store_organisation_registered(struct message *message, const void *body)
 {
     const Organisation *organisation = ((const OrganisationRegistered *)body)->organisation;
-    struct rows rows;
 
-    return one_row(message,
-                   RUN(message, put_organisation, &rows, TEXT(organisation->organisation_number),
-                       TEXT(organisation->name), TEXT(organisation->form),
-                       TEXT(organisation->municipality_number), TEXT(organisation->language)),
-                   &rows);
+    return CHANGE(message, put_organisation, TEXT(organisation->organisation_number),
+                  TEXT(organisation->name), TEXT(organisation->form), TEXT(organisation->municipality_number),
+                  TEXT(organisation->language));
 }
 
 status_t store_call_published(struct message *message, const void *body)
 {
     const CallPublished *event = body;
-    struct rows rows;
     size_t size;
     const uint8_t *definition = message_encode(message->arena, event->definition, &size);
 
-    return one_row(message,
-                   RUN(message, add_call, &rows, TEXT(event->call_id), BYTES(definition, size),
-                       INT(event->definition->deadline_at_us), INT(event->definition->draft_expires_hours),
-                       BOOL(event->definition->late_filing)),
-                   &rows);
+    return CHANGE(message, add_call, TEXT(event->call_id), BYTES(definition, size),
+                  INT(event->definition->deadline_at_us), INT(event->definition->draft_expires_hours),
+                  BOOL(event->definition->late_filing));
 }
 
 status_t store_deadline_extended(struct message *message, const void *body)
 {
     const DeadlineExtended *event = body;
-    struct rows rows;
 
-    return one_row(
-        message, RUN(message, move_deadline, &rows, TEXT(event->call_id), INT(event->deadline_at_us)), &rows);
+    return CHANGE(message, move_deadline, TEXT(event->call_id), INT(event->deadline_at_us));
 }
 
 status_t store_call_closed(struct message *message, const void *body)
 {
     const CallClosed *event = body;
-    struct rows rows;
 
-    return one_row(message, RUN(message, close_call, &rows, TEXT(event->call_id)), &rows);
+    return CHANGE(message, close_call, TEXT(event->call_id));
 }
 
 status_t store_application_drafted(struct message *message, const void *body)
 {
     const ApplicationDrafted *event = body;
-    struct rows rows;
 
-    return one_row(message,
-                   RUN(message, add_application, &rows, TEXT(event->application_id), TEXT(event->call_id),
-                       TEXT(event->organisation_number), TEXT(event->municipality_number), TEXT(event->name)),
-                   &rows);
+    return CHANGE(message, add_application, TEXT(event->application_id), TEXT(event->call_id),
+                  TEXT(event->organisation_number), TEXT(event->municipality_number), TEXT(event->name));
 }
 
 status_t store_draft_saved(struct message *message, const void *body)
 {
     const DraftSaved *event = body;
-    struct rows rows;
     size_t size;
     const uint8_t *content = message_encode(message->arena, event->content, &size);
 
-    return one_row(message,
-                   RUN(message, save_content, &rows, TEXT(event->application_id), INT(event->content_version),
-                       BYTES(content, size), TEXT(sha256_text(message->arena, content, size))),
-                   &rows);
+    return CHANGE(message, save_content, TEXT(event->application_id), INT(event->content_version),
+                  BYTES(content, size), TEXT(sha256_text(message->arena, content, size)));
 }
 
 status_t store_participation_confirmed(struct message *message, const void *body)
 {
     const ParticipationConfirmed *event = body;
-    struct rows rows;
 
-    return one_row(message,
-                   RUN(message, put_confirmation, &rows, TEXT(event->application_id),
-                       TEXT(event->organisation_number), INT(event->own_ore)),
-                   &rows);
+    return CHANGE(message, put_confirmation, TEXT(event->application_id), TEXT(event->organisation_number),
+                  INT(event->own_ore));
 }
 
 status_t store_approval_requested(struct message *message, const void *body)
 {
     const ApprovalRequested *event = body;
-    struct rows rows;
 
-    return one_row(
-        message,
-        RUN(message, freeze_content, &rows, TEXT(event->application_id), INT(event->content_version)), &rows);
+    return CHANGE(message, freeze_content, TEXT(event->application_id), INT(event->content_version));
 }
 
 status_t store_approval_returned(struct message *message, const void *body)
 {
     const ApprovalReturned *event = body;
-    struct rows rows;
 
-    return one_row(message, RUN(message, thaw_content, &rows, TEXT(event->application_id)), &rows);
+    return CHANGE(message, thaw_content, TEXT(event->application_id));
 }
 
 static status_t deliver(struct message *message, const char *id, enum application_state state,
                         int64_t signed_at_us)
 {
-    struct rows rows;
 
-    return one_row(message, RUN(message, deliver_application, &rows, TEXT(id), INT(state), INT(signed_at_us)),
-                   &rows);
+    return CHANGE(message, deliver_application, TEXT(id), INT(state), INT(signed_at_us));
 }
 
 status_t store_application_submitted(struct message *message, const void *body)
@@ -352,9 +322,8 @@ status_t store_application_submitted_late(struct message *message, const void *b
 
 static status_t set_state(struct message *message, const char *id, enum application_state state)
 {
-    struct rows rows;
 
-    return one_row(message, RUN(message, end_application, &rows, TEXT(id), INT(state)), &rows);
+    return CHANGE(message, end_application, TEXT(id), INT(state));
 }
 
 status_t store_late_became_timely(struct message *message, const void *body)
@@ -365,11 +334,8 @@ status_t store_late_became_timely(struct message *message, const void *body)
 status_t store_sign_off_disregarded(struct message *message, const void *body)
 {
     const SignOffDisregarded *event = body;
-    struct rows rows;
 
-    return one_row(message,
-                   RUN(message, disregard_signature, &rows, TEXT(event->application_id), TEXT(event->reason)),
-                   &rows);
+    return CHANGE(message, disregard_signature, TEXT(event->application_id), TEXT(event->reason));
 }
 
 status_t store_application_withdrawn(struct message *message, const void *body)

@@ -382,8 +382,9 @@ static void the_wrong_role_is_refused(void **state)
 #define REFUSED_BY_DATABASE(world, statement, ...)                                                           \
     do {                                                                                                     \
         struct message refused = as(world, "intruder", ROLE_OF(OPERATOR)), *message = &refused;              \
+        struct rows rows;                                                                                    \
         assert_int_equal(OK, db_begin(message));                                                             \
-        assert_int_not_equal(OK, RUN(message, statement, NULL, __VA_ARGS__));                                \
+        assert_int_not_equal(OK, RUN(message, statement, &rows, __VA_ARGS__));                               \
         db_rollback(message);                                                                                \
     } while (0)
 

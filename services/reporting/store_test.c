@@ -459,11 +459,12 @@ static void the_database_itself_keeps_approver_and_decider_apart(void **state)
     is_approved(world);
     struct message own = as(world, JANUARY, "intruder", ROLE_OF(OPERATOR), ""), *message = &own;
     assert_int_equal(OK, db_begin(message));
+    struct rows rows;
     assert_int_not_equal(
-        OK, RUN(message, put_repayment, NULL, TEXT(APPLICATION), INT(120000 * KRONER), TEXT("olga")));
+        OK, RUN(message, put_repayment, &rows, TEXT(APPLICATION), INT(120000 * KRONER), TEXT("olga")));
     db_rollback(message);
     assert_int_equal(OK, db_begin(message));
-    assert_int_not_equal(OK, RUN(message, put_repayment, NULL, TEXT(APPLICATION), INT(1), TEXT("bodil")));
+    assert_int_not_equal(OK, RUN(message, put_repayment, &rows, TEXT(APPLICATION), INT(1), TEXT("bodil")));
     db_rollback(message);
 }
 

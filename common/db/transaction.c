@@ -1,0 +1,364 @@
+// db transaction: what is said between BEGIN and COMMIT, and how seldom the server is waited for.
+//
+// Within a transaction the connection is in libpq's pipeline mode (PostgreSQL manual, 34.5): statements go out one after
+// the other, and their results are read when somebody needs one. Who asks for rows waits; who only writes does not, and
+// learns from the next one who waits, at the latest from COMMIT, that a write has failed. That is early enough: a
+// transaction in which anything failed is never committed.
+//
+// What libpq would let pass unseen is checked here: the tag of COMMIT, warnings during it, connections that are no longer
+// there.
+#include "db/connection.h"
+#include "limits/limits.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ------------------------------------------------------------------------------------------ sending and waiting
+
+static void remember(db_t *db, const struct sent *sent)
+{
+    if (db->n_sent == db->sent_room) {
+        db->sent_room = db->sent_room > 0 ? 2 * db->sent_room : 64;
+        db->sent = realloc(db->sent, sizeof *db->sent * (size_t)db->sent_room);
+        assert(db->sent != NULL);
+    }
+    db->sent[db->n_sent++] = *sent;
+    db->expecting |= sent->changes != ANY_NUMBER;
+}
+
+static status_t is_down(struct message *message)
+{
+    return fail(message, RETRY, "the database connection is down");
+}
+
+static const char *what_runs(struct message *message, const char *name)
+{
+    return arena_printf(message->arena, "run %s", name);
+}
+
+static status_t send_statement(struct message *message, const struct sql *sql, const struct arg args[],
+                               int n_args, const struct sent *sent)
+{
+    db_t *db = message->db;
+
+    if (!db_connected(db))
+        return is_down(message);
+    struct values values = values_of(message->arena, args, n_args);
+    if (PQsendQueryPrepared(db->connection, sql->name, n_args, values.bytes, values.sizes, values.formats,
+                            0) != 1)
+        return db_failed(message, what_runs(message, sql->name), NULL);
+    remember(db, sent);
+    return OK;
+}
+
+// BEGIN, COMMIT, ROLLBACK.
+static status_t send_word(struct message *message, const char *words, const char *what)
+{
+    db_t *db = message->db;
+
+    if (PQsendQueryParams(db->connection, words, 0, NULL, NULL, NULL, NULL, 0) != 1)
+        return db_failed(message, what, NULL);
+    return OK;
+}
+
+static status_t settle_one(struct message *message, const struct sent *sent, const PGresult *result)
+{
+    ExecStatusType said = PQresultStatus(result);
+    int changed = atoi(PQcmdTuples((PGresult *)result));
+
+    if (said != PGRES_COMMAND_OK && said != PGRES_TUPLES_OK)
+        return db_failed(message, what_runs(message, sent->name), result);
+    if (sent->rows != NULL)
+        *sent->rows = rows_copy(sent->arena, result);
+    if (sent->changes != ANY_NUMBER && changed != sent->changes)
+        return fail(message, sent->otherwise, "%s changed %d rows instead of %d", sent->name, changed,
+                    sent->changes);
+    return OK;
+}
+
+// Read the results of all that was sent. The first failure counts: the server has passed over what came after it.
+static status_t settle_sent(struct message *message)
+{
+    db_t *db = message->db;
+    status_t status = OK;
+
+    for (int i = 0; i < db->n_sent && db_connected(db); i++) {
+        PGresult *result = db_next_result(db);
+        if (status == OK)
+            status = settle_one(message, &db->sent[i], result);
+        PQclear(result);
+    }
+    db->n_sent = 0;
+    db->expecting = false;
+    return status;
+}
+
+static status_t sync_failed(struct message *message)
+{
+    return db_failed(message, "take what was said to it", NULL);
+}
+
+status_t db_wait(struct message *message)
+{
+    db_t *db = message->db;
+
+    if (!db_connected(db))
+        return is_down(message);
+    if (db->n_sent == 0)
+        return OK;
+    if (PQpipelineSync(db->connection) != 1)
+        return sync_failed(message);
+    status_t status = settle_sent(message);
+    if (db_connected(db))
+        PQclear(db_next_result(db));  // of the Sync
+    return status;
+}
+
+// -------------------------------------------------------------------------------------------- the transaction
+
+// A server that has gone says so, if one listens; then nothing has begun, and a new connection may be tried at once.
+static status_t listen_and_connect(struct message *message)
+{
+    db_t *db = message->db;
+
+    if (db_connected(db) && PQconsumeInput(db->connection) != 1)
+        db_disconnect(db);
+    return db_connect(message);
+}
+
+status_t db_begin(struct message *message)
+{
+    static const char begin[] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+    db_t *db = message->db;
+
+    assert(db != NULL);
+    status_t status = listen_and_connect(message);
+    if (status != OK)
+        return status;
+    assert(!db->begun);
+    if (PQenterPipelineMode(db->connection) != 1)
+        return db_failed(message, "begin a transaction", NULL);
+    db->begun = true;
+    status = send_word(message, begin, "begin a transaction");
+    if (status == OK)
+        remember(db, &(struct sent){.name = "BEGIN", .changes = ANY_NUMBER});
+    return status;
+}
+
+// Out of the pipeline, when the server says that the transaction is over. All results have been read.
+static void end_if_over(db_t *db)
+{
+    if (!db_connected(db) || PQtransactionStatus(db->connection) != PQTRANS_IDLE)
+        return;
+    assert(db->n_sent == 0);
+    if (PQexitPipelineMode(db->connection) == 1)
+        db->begun = false;
+    else
+        db_disconnect(db);
+}
+
+// What the server said to COMMIT, behind the results of all that was sent before it.
+static status_t settle_commit(struct message *message)
+{
+    db_t *db = message->db;
+    bool rolled_back = false;
+
+    status_t status = settle_sent(message);
+    if (!db_connected(db))
+        return status;
+    db->warned = false;
+    PGresult *result = db_next_result(db);
+    if (status == OK && PQresultStatus(result) != PGRES_COMMAND_OK)
+        status = db_failed(message, "commit", result);
+    else
+        rolled_back = strcmp(PQcmdStatus(result), "COMMIT") != 0;
+    PQclear(result);
+    if (db_connected(db))
+        PQclear(db_next_result(db));  // of the Sync
+    if (status == OK && rolled_back)
+        return fail(message, RETRY, "the database rolled the transaction back: a statement in it had failed");
+    if (status == OK && db->warned)
+        return fail(message, RETRY, "the database warned while it committed: the outcome is unknown");
+    return status;
+}
+
+status_t db_commit(struct message *message)
+{
+    db_t *db = message->db;
+
+    if (!db_connected(db) || !db->begun)
+        return fail(message, RETRY, "the database connection was lost before the commit");
+    status_t status = db->expecting ? db_wait(message) : OK;
+    if (status == OK)
+        status = send_word(message, "COMMIT", "commit");
+    if (status == OK && PQpipelineSync(db->connection) != 1)
+        status = sync_failed(message);
+    if (status == OK) {
+        status = settle_commit(message);
+        end_if_over(db);
+    }
+    return status;
+}
+
+void db_rollback(struct message *message)
+{
+    db_t *db = message->db;
+    struct message own = message_new(message->arena);
+
+    if (!db_connected(db))
+        db_disconnect(db);
+    if (!db->begun)
+        return;
+    own.db = db;
+    for (int i = 0; i < db->n_sent; i++)
+        db->sent[i] = (struct sent){.name = db->sent[i].name, .changes = ANY_NUMBER};  // nobody asks any more
+    db_wait(&own);
+    end_if_over(db);
+    if (!db->begun)
+        return;
+    if (send_word(&own, "ROLLBACK", "roll back") == OK)
+        remember(db, &(struct sent){.name = "ROLLBACK", .changes = ANY_NUMBER});
+    db_wait(&own);
+    end_if_over(db);
+    // A connection that cannot even roll back is given up; the server rolls back for us.
+    if (db->begun)
+        db_disconnect(db);
+}
+
+// ------------------------------------------------------------------------------------------------- statements
+
+// Outside a transaction a statement is one by itself. Not in a pipeline: there, what only the end of such a transaction
+// finds would come as a notice, and be lost.
+static status_t run_alone(struct message *message, const struct sql *sql, const struct arg args[], int n_args,
+                          struct rows *ret)
+{
+    db_t *db = message->db;
+
+    if (!db_connected(db))
+        return is_down(message);
+    struct values values = values_of(message->arena, args, n_args);
+    return db_settle(
+        message, what_runs(message, sql->name),
+        PQexecPrepared(db->connection, sql->name, n_args, values.bytes, values.sizes, values.formats, 0),
+        ret);
+}
+
+// Out of the pipeline for a moment: libpq's plain functions do not work in it. The transaction goes on meanwhile.
+status_t db_execute(struct message *message, const char *what, const char *text, const struct arg args[],
+                    int n_args, struct rows *ret)
+{
+    db_t *db = message->db;
+    bool piped = db->begun;
+
+    status_t status = piped ? db_wait(message) : OK;
+    if (status == OK && piped && PQexitPipelineMode(db->connection) != 1)
+        return db_failed(message, what, NULL);
+    if (status != OK)
+        return status;
+    struct values values = values_of(message->arena, args, n_args);
+    PGresult *result = n_args == 0 ? PQexec(db->connection, text)
+                                   : PQexecParams(db->connection, text, n_args, NULL, values.bytes,
+                                                  values.sizes, values.formats, 0);
+    status = db_settle(message, what, result, ret);
+    if (piped && db_connected(db) && PQenterPipelineMode(db->connection) != 1)
+        status = db_failed(message, what, NULL);
+    return status;
+}
+
+status_t db_later(struct message *message, const struct sql *sql, const struct arg args[], int n_args,
+                  struct rows *ret)
+{
+    assert(message->db != NULL && n_args == sql->params && !message->db->busy);
+    if (!message->db->begun)
+        return run_alone(message, sql, args, n_args, ret);
+    return send_statement(
+        message, sql, args, n_args,
+        &(struct sent){.name = sql->name, .arena = message->arena, .rows = ret, .changes = ANY_NUMBER});
+}
+
+status_t db_change(struct message *message, const struct sql *sql, const struct arg args[], int n_args)
+{
+    assert(message->db != NULL && n_args == sql->params && !message->db->busy);
+    if (!message->db->begun)
+        return db_connected(message->db) ? fail(message, POISON, "%s stands in no transaction", sql->name)
+                                         : is_down(message);
+    return send_statement(message, sql, args, n_args,
+                          &(struct sent){.name = sql->name, .changes = 1, .otherwise = POISON});
+}
+
+// ------------------------------------------------------------------------------------------------------- ahead
+
+// What was asked for a message before it came in hand.
+struct ahead {
+    const struct sql *sql;
+    const struct arg *args;
+    int n_args;
+    struct rows rows;
+    struct ahead *next;
+};
+
+static const struct arg *args_copy(arena_t *arena, const struct arg args[], int n_args)
+{
+    struct arg *copy = arena_alloc(arena, sizeof *copy * (size_t)(n_args + 1));
+
+    for (int i = 0; i < n_args; i++) {
+        copy[i] = args[i];
+        if (args[i].bytes != NULL)
+            copy[i].bytes = arena_copy(arena, args[i].bytes, args[i].size);
+    }
+    return copy;
+}
+
+static bool same_args(const struct arg *one, const struct arg *other, int n_args)
+{
+    for (int i = 0; i < n_args; i++) {
+        if ((one[i].bytes == NULL) != (other[i].bytes == NULL) || one[i].size != other[i].size)
+            return false;
+        if (one[i].size > 0 && memcmp(one[i].bytes, other[i].bytes, one[i].size) != 0)
+            return false;
+    }
+    return true;
+}
+
+status_t db_ahead(struct message *message, const struct sql *sql, const struct arg args[], int n_args)
+{
+    struct ahead *ahead = arena_alloc(message->arena, sizeof *ahead), **last = &message->ahead;
+
+    assert(message->db->begun);
+    *ahead = (struct ahead){.sql = sql, .args = args_copy(message->arena, args, n_args), .n_args = n_args};
+    status_t status = db_later(message, sql, args, n_args, &ahead->rows);
+    while (*last != NULL)
+        last = &(*last)->next;
+    *last = ahead;
+    return status;
+}
+
+// Was this asked ahead for the message in hand? Each answer is given once: who asks again wants to know what has become
+// of it since.
+static struct ahead *take_ahead(struct message *message, const struct sql *sql, const struct arg args[],
+                                int n_args)
+{
+    // Every file has its own copy of a statement; the name is what they share.
+    for (struct ahead **link = &message->ahead; *link != NULL; link = &(*link)->next)
+        if (strcmp((*link)->sql->name, sql->name) == 0 && same_args((*link)->args, args, n_args)) {
+            struct ahead *ahead = *link;
+            *link = ahead->next;
+            return ahead;
+        }
+    return NULL;
+}
+
+status_t db_run(struct message *message, const struct sql *sql, const struct arg args[], int n_args,
+                struct rows *ret)
+{
+    assert(message->db != NULL && n_args == sql->params);
+    struct ahead *ahead = take_ahead(message, sql, args, n_args);
+    status_t status = ahead != NULL ? OK : db_later(message, sql, args, n_args, ret);
+
+    if (status == OK && ret != NULL && message->db->begun)
+        status = db_wait(message);
+    if (status == OK && ret != NULL && ahead != NULL)
+        *ret = ahead->rows;
+    return status;
+}
