@@ -369,9 +369,10 @@ static struct completed *add_to_tree(struct message *message, struct tree *tree,
     return completed;
 }
 
+// Goes out with the COMMIT. It writes nothing at all when another writer has taken over, which *ret_stored tells then.
 static status_t write_added(const struct eventlog *log, struct message *message, struct candidate **added,
                             int count, const struct tree *tree, const struct completed *tiles,
-                            const char *note, int64_t now_us)
+                            const char *note, int64_t now_us, struct rows *ret_stored)
 {
     size_t room = (size_t)count;
     const char **streams = arena_alloc(message->arena, room * sizeof *streams);
@@ -380,7 +381,6 @@ static status_t write_added(const struct eventlog *log, struct message *message,
     struct arg *bytes = arena_alloc(message->arena, room * sizeof *bytes);
     struct arg *leaves = arena_alloc(message->arena, room * sizeof *leaves);
     uint8_t root[TREE_HASH];
-    struct rows rows;
 
     for (int i = 0; i < count; i++) {
         streams[i] = added[i]->event->stream;
@@ -406,12 +406,8 @@ static status_t write_added(const struct eventlog *log, struct message *message,
                                db_bytes_array(message, tiles->roots, tiles->count),
                                TEXT(note)};
     bool more = tiles->count > 0 || note != NULL;
-    status_t status = more ? db_run(message, &sql_append_signed, args, 15, &rows)
-                           : db_run(message, &sql_append, args, 11, &rows);
-    if (status == OK && rows.affected != 1)
-        status = fail(message, REFUSED, "another writer has taken the log over from epoch %lld",
-                      (long long)log->epoch);
-    return status;
+    return more ? db_later(message, &sql_append_signed, args, 15, ret_stored)
+                : db_later(message, &sql_append, args, 11, ret_stored);
 }
 
 static Entry **entries_of(const struct eventlog *log, arena_t *arena, struct candidate **added, int count,
@@ -437,6 +433,7 @@ status_t log_append(struct eventlog *log, struct message *message, struct wish w
     struct candidate *candidates = take_candidates(log, message, wishes, count, &n);
     struct candidate **added = arena_alloc(message->arena, ((size_t)n + 1) * sizeof *added);
     struct tree tree = log->tree;
+    struct rows stored = {.affected = 1};  // also when there is nothing to store
     const char *note = NULL;
     int64_t now_us = clock_calendar_us();
 
@@ -450,10 +447,13 @@ status_t log_append(struct eventlog *log, struct message *message, struct wish w
     if (status == OK && n_added > 0) {
         const struct completed *tiles = add_to_tree(message, &tree, added, n_added);
         note = sign_due(log, message->arena, &tree);
-        status = write_added(log, message, added, n_added, &tree, tiles, note, now_us);
+        status = write_added(log, message, added, n_added, &tree, tiles, note, now_us, &stored);
     }
     if (status == OK)
         status = db_commit(message);
+    if (status == OK && stored.affected != 1)
+        status = fail(message, REFUSED, "another writer has taken the log over from epoch %lld",
+                      (long long)log->epoch);
     if (status != OK) {
         db_rollback(message);
         return status;
