@@ -558,6 +558,9 @@ static void what_was_asked_ahead_is_there_for_its_message_and_once(void **state)
     assert_int_equal(OK, AHEAD(message, find_thing, TEXT("a")));
     assert_int_equal(OK, AHEAD(message, find_thing, TEXT("b")));
     assert_int_equal(OK, RUN(message, renumber_thing, NULL, TEXT("a"), INT(2)));
+    // another value is another question
+    assert_int_equal(OK, RUN(message, find_thing, &rows, TEXT("ab")));
+    assert_int_equal(0, rows.count);
     // one wait for both, whatever happened since they were asked
     assert_int_equal(OK, RUN(message, find_thing, &rows, TEXT("b")));
     assert_int_equal(0, rows.count);

@@ -289,6 +289,8 @@ status_t db_change(struct message *message, const struct sql *sql, const struct 
 
 // ------------------------------------------------------------------------------------------------------- ahead
 
+#define NOT_YET -1  // as many columns has an answer that is not here yet
+
 // What was asked for a message before it came in hand.
 struct ahead {
     const struct sql *sql;
@@ -326,7 +328,10 @@ status_t db_ahead(struct message *message, const struct sql *sql, const struct a
     struct ahead *ahead = arena_alloc(message->arena, sizeof *ahead), **last = &message->ahead;
 
     assert(message->db->begun);
-    *ahead = (struct ahead){.sql = sql, .args = args_copy(message->arena, args, n_args), .n_args = n_args};
+    *ahead = (struct ahead){.sql = sql,
+                            .args = args_copy(message->arena, args, n_args),
+                            .n_args = n_args,
+                            .rows = {.columns = NOT_YET}};
     status_t status = db_later(message, sql, args, n_args, &ahead->rows);
     while (*last != NULL)
         last = &(*last)->next;
@@ -356,9 +361,11 @@ status_t db_run(struct message *message, const struct sql *sql, const struct arg
     struct ahead *ahead = take_ahead(message, sql, args, n_args);
     status_t status = ahead != NULL ? OK : db_later(message, sql, args, n_args, ret);
 
-    if (status == OK && ret != NULL && message->db->begun)
+    if (status != OK || ret == NULL || !message->db->begun)
+        return status;
+    if (ahead == NULL || ahead->rows.columns == NOT_YET)
         status = db_wait(message);
-    if (status == OK && ret != NULL && ahead != NULL)
+    if (ahead != NULL)
         *ret = ahead->rows;
     return status;
 }

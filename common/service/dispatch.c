@@ -98,14 +98,17 @@ static const char *role_list(arena_t *arena, uint64_t roles)
     return text;
 }
 
+bool role_among(const actor_t *actor, uint64_t roles)
+{
+    return actor->role >= 0 && actor->role < 64 && (roles & (UINT64_C(1) << actor->role));
+}
+
 static status_t check_role(struct message *message, const char *type, uint64_t roles)
 {
-    int role = message->actor->role;
-
-    if (role >= 0 && role < 64 && (roles & (UINT64_C(1) << role)))
+    if (role_among(message->actor, roles))
         return OK;
     return fail(message, REFUSED, "actor: %s is for the role %s, not for %s acting as %s", type,
-                role_list(message->arena, roles), message->actor->subject, role_name(role));
+                role_list(message->arena, roles), message->actor->subject, role_name(message->actor->role));
 }
 
 // ------------------------------------------------------------------------------------------ what was emitted
@@ -180,22 +183,15 @@ static status_t ready_one(const struct service *service, struct message *message
     return OK;
 }
 
-// Take the next versions of all the streams at once. Their rows stay locked until the transaction ends, so
-// versions are given in the order of commits.
-static status_t number(struct message *message, struct ready readies[], int count)
+static status_t number(struct message *message, struct harvest *harvest, struct ready readies[], int count)
 {
     const char **streams = arena_alloc(message->arena, sizeof *streams * (size_t)count);
     for (int i = 0; i < count; i++)
         streams[i] = readies[i].stream;
 
-    struct rows rows;
-    status_t status = RUN(message, loop_next_versions, &rows, db_text_array(message, streams, count));
-    for (int row = 0; status == OK && row < rows.count; row++) {
-        uint64_t version = (uint64_t)row_int(&rows, row, 1);
-        for (int i = count; i-- > 0;)
-            if (strcmp(readies[i].stream, row_text(&rows, row, 0)) == 0)
-                readies[i].version = version--;
-    }
+    status_t status = streams_know(message, harvest, streams, count);
+    for (int i = 0; status == OK && i < count; i++)
+        readies[i].version = streams_next(harvest, streams[i]);
     return status;
 }
 
@@ -278,7 +274,7 @@ static status_t take_emitted(const struct service *service, struct message *mess
     for (const struct emitted *one = message->emitted; status == OK && one; one = one->next)
         status = ready_one(service, message, one, &readies[i++]);
     if (status == OK)
-        status = number(message, readies, count);
+        status = number(message, harvest, readies, count);
     i = 0;
     for (const struct emitted *one = message->emitted; status == OK && one; one = one->next)
         status = record(service, message, one, &readies[i++], harvest);

@@ -99,7 +99,7 @@ static void find_repeats(struct work works[], int count)
                 works[i].same = &works[j];
 }
 
-static bool open_work(const struct work *work)
+bool work_open(const struct work *work)
 {
     return work->status == BUS__V1__REPLY__STATUS__UNSPECIFIED && !work->same;
 }
@@ -136,7 +136,7 @@ static status_t find_answers(struct loop *loop, struct message *message, struct 
     const char *ids[LIMIT_BATCH_MESSAGES];
     int n = 0;
     for (int i = 0; i < count; i++)
-        if (open_work(&works[i]) && !works[i].timer)
+        if (work_open(&works[i]) && !works[i].timer)
             ids[n++] = works[i].request->id;
     if (n == 0)
         return OK;
@@ -148,17 +148,16 @@ static status_t find_answers(struct loop *loop, struct message *message, struct 
         return fail(message, status, "%s", lasting.reason);
     for (int row = 0; row < rows.count; row++)
         for (int i = 0; i < count; i++)
-            if (open_work(&works[i]) && strcmp(works[i].request->id, row_text(&rows, row, 0)) == 0)
+            if (work_open(&works[i]) && strcmp(works[i].request->id, row_text(&rows, row, 0)) == 0)
                 know(loop, &works[i], &rows, row);
     return status;
 }
 
-static struct message work_message(struct loop *loop, const struct work *work)
+struct message work_message(const struct loop *loop, const struct work *work, arena_t *arena)
 {
     const Bus__V1__Request *request = work->request;
+    struct message message = message_new(arena);
 
-    arena_reset(loop->hand);
-    struct message message = message_new(loop->hand);
     message.db = loop->db;
     message.id = request->id;
     message.type = request->type;
@@ -168,6 +167,12 @@ static struct message work_message(struct loop *loop, const struct work *work)
     message.correlation = *request->correlation ? request->correlation : request->id;
     message.rehearsal = request->rehearsal;
     return message;
+}
+
+static struct message take_in_hand(struct loop *loop, const struct work *work)
+{
+    arena_reset(loop->hand);
+    return work_message(loop, work, loop->hand);
 }
 
 static void keep_answer(struct loop *loop, struct work *work, const struct message *message)
@@ -187,7 +192,9 @@ static void keep_answer(struct loop *loop, struct work *work, const struct messa
 // OK: settled as OK or REFUSED, the transaction is whole. Otherwise it must be rolled back.
 static status_t decide(struct loop *loop, struct work *work, struct harvest *harvest)
 {
-    struct message message = work_message(loop, work);
+    struct message message = take_in_hand(loop, work);
+
+    message.ahead = work->ahead;
     status_t status = dispatch_command(loop->service, &message, work->body, work->body_size, harvest);
 
     switch (status) {
@@ -241,11 +248,12 @@ static status_t keep_answers(struct message *message, const struct work works[],
 static status_t decide_all(struct loop *loop, struct work works[], int count, struct harvest *harvest,
                            int *ret_count)
 {
+    size_t before = arena_used(loop->batch);
     status_t status = OK;
     int n = 0;
 
-    for (; status == OK && n < count && arena_used(loop->batch) < BATCH_BYTES; n++)
-        if (open_work(&works[n]))
+    for (; status == OK && n < count && arena_used(loop->batch) - before < BATCH_BYTES; n++)
+        if (work_open(&works[n]))
             status = decide(loop, &works[n], harvest);
     *ret_count = n;
     return status;
@@ -260,6 +268,8 @@ static status_t attempt(struct loop *loop, struct work works[], int count, int *
     struct harvest harvest = harvest_new(loop->batch);
 
     status_t status = db_begin(&message);
+    if (status == OK)
+        status = ahead_ask(loop, &message, works, count, &harvest);
     if (status == OK)
         status = find_answers(loop, &message, works, count);
     if (status == OK)
@@ -369,7 +379,7 @@ static void decide_and_keep(struct loop *loop, struct work works[], int count)
             break;
     reopen(works, count);
     for (int i = 0; i < count; i++)
-        if (open_work(&works[i]))
+        if (work_open(&works[i]))
             alone(loop, &works[i]);
 }
 
@@ -391,7 +401,7 @@ void inbox_commands(struct loop *loop, struct work works[], int count)
 
 static status_t read_one(struct loop *loop, struct work *work)
 {
-    struct message message = work_message(loop, work);
+    struct message message = take_in_hand(loop, work);
     status_t status = dispatch_query(loop->service, &message, work->body, work->body_size);
 
     if (status == OK)
@@ -414,7 +424,7 @@ static status_t try_read(struct loop *loop, struct work works[], int count)
     if (status == OK)
         status = RUN0(&message, loop_read_only, NULL);
     for (int i = 0; status == OK && i < count; i++)
-        if (open_work(&works[i]))
+        if (work_open(&works[i]))
             status = read_one(loop, &works[i]);
     db_rollback(&message);
     return status;
@@ -441,7 +451,7 @@ void inbox_queries(struct loop *loop, struct work works[], int count)
     }
     if (!loop_connected(loop) || try_read(loop, works, count) != OK)
         for (int i = 0; i < count; i++)
-            if (open_work(&works[i]))
+            if (work_open(&works[i]))
                 read_alone(loop, &works[i]);
     loop->queries += (uint64_t)count;
     for (int i = 0; i < count; i++)

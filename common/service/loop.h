@@ -4,6 +4,8 @@
 //   dispatch.c                       from a type to its row, from a row to what was decided, from that to numbered
 //                                    and applied events
 //   inbox.c                          what has arrived becomes one transaction, and then answers
+//   ahead.c                          what a batch will ask of the database, asked at once
+//   streams.c                        the versions of the streams that a transaction adds to
 //   outbox.c                         committed events on their way to the event log
 //   ask.c                            requests to others, until they are answered
 //   follow.c, park.c                 the event log, heard in order; what could not be heard
@@ -41,9 +43,21 @@ struct wanted {
     struct wanted *next;
 };
 
+// A stream that the transaction under way adds to, or may.
+struct stream {
+    const char *id;
+    uint64_t stored;   // its last version in the database; 0: it has none
+    uint64_t version;  // its last version
+    struct stream *next;
+};
+
 // What a transaction has brought, in order; everything lives in the arena named here.
 struct harvest {
     arena_t *arena;
+    struct stream *streams;
+    const char **holding;  // streams that were asked for and are not among those above yet; NULL: none
+    int holding_count;
+    struct rows held;      // what the database says of them
     struct made *made, **last_made;
     struct wanted *wanted, **last_wanted;
     int made_count;
@@ -57,6 +71,7 @@ struct work {
     size_t body_size;
     bool timer;  // made by ourselves: nothing to answer, nothing to remember
     struct arg digest;
+    struct ahead *ahead;            // what was asked of the database for it
     const struct work *same;        // an earlier work of this turn with the same id
     bool known;                     // answered before: what stands below is the stored answer
     Bus__V1__Reply__Status status;  // UNSPECIFIED: not decided
@@ -142,10 +157,36 @@ status_t dispatch_heard(const struct service *service, struct message *message, 
 // An own event read back from the log: apply, exactly as when it was made.
 status_t dispatch_applied(const struct service *service, struct message *message);
 
+// Is this role among those of the set?
+bool role_among(const actor_t *actor, uint64_t roles);
+
 bool service_asks_query(const struct service *service, const char *type);
 bool service_hears(const struct service *service, const char *type);
 
+// ---- streams.c
+
+// Hold streams, by LATER: their versions are there once the transaction has waited. They are held in the order of their
+// names, so call it once, for all that is known by then.
+status_t streams_hold(struct message *message, struct harvest *harvest, const char *const ids[], int count);
+// Know these streams: hold those that are not held yet, and wait.
+status_t streams_know(struct message *message, struct harvest *harvest, const char *const ids[], int count);
+// The next version of a stream that is known.
+uint64_t streams_next(struct harvest *harvest, const char *id);
+// Store the versions that were given.
+status_t streams_keep(struct message *message, const struct harvest *harvest);
+
+// ---- ahead.c
+
+// Within a transaction, before anything is decided: ask for what these works will want to know. Nothing is waited for.
+status_t ahead_ask(struct loop *loop, struct message *message, struct work works[], int count,
+                   struct harvest *harvest);
+
 // ---- inbox.c
+
+// A message in hand for this work, on that arena.
+struct message work_message(const struct loop *loop, const struct work *work, arena_t *arena);
+// Is it to be decided still?
+bool work_open(const struct work *work);
 
 // Take commands (at most LIMIT_BATCH_MESSAGES) through their transaction and answer them.
 void inbox_commands(struct loop *loop, struct work works[], int count);
@@ -255,6 +296,7 @@ struct personal {
 // In this order, round a decision: find the texts and note whose the command is; give each its seal, so that rules see
 // text and seal; keep them once the command is accepted.
 status_t private_find(struct message *message, const void *command, struct personal *ret);
+status_t private_ahead(struct message *message, const void *command);  // what private_seal will ask
 status_t private_seal(struct message *message, struct personal *personal);
 status_t private_keep(struct message *message, const struct personal *personal);
 

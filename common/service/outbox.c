@@ -131,7 +131,9 @@ static status_t keep_wanted(struct message *message, const struct harvest *harve
 
 status_t harvest_keep(struct message *message, const struct harvest *harvest)
 {
-    status_t status = keep_events(message, harvest);
+    status_t status = streams_keep(message, harvest);
+    if (status == OK)
+        status = keep_events(message, harvest);
     return status == OK ? keep_wanted(message, harvest) : status;
 }
 

@@ -170,6 +170,21 @@ status_t private_find(struct message *message, const void *command, struct perso
     return status;
 }
 
+status_t private_ahead(struct message *message, const void *command)
+{
+    const ProtobufCMessageDescriptor *type = ((const ProtobufCMessage *)command)->descriptor;
+    struct privates all = message_privates(message->arena, command);
+    bool any = false;
+
+    for (size_t i = 0; i < all.count; i++)
+        any |= all.all[i]->text[0] != '\0';
+    if (!any)
+        return OK;
+    const char *case_id = message_field(command, type->fields[0].name);
+    status_t status = AHEAD(message, loop_hold_private, TEXT(case_id));
+    return status == OK ? AHEAD(message, loop_load_private_key, TEXT(case_id)) : status;
+}
+
 status_t private_seal(struct message *message, struct personal *personal)
 {
     struct kept kept;

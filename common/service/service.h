@@ -35,12 +35,19 @@
 //   read:   load and answer() a query.
 typedef status_t handle_f(struct message *message, const void *body);
 
-// A command this service obeys. lock names the command's field(s) that one decision at a time may hold; the
-// store takes the row locks (SELECT ... FOR UPDATE) itself.
+// A command this service obeys. The store takes the row locks (SELECT ... FOR UPDATE) itself.
+//
+// The last two are for commands that come in thousands, and may be left out. ahead asks, by db_ahead, for what decide will
+// load, so that a batch waits once for all of its commands. It may ask only for what no command with an ahead changes,
+// but those about the same case (the command's first field); the loop asks for the first command of each case, and
+// for none that comes behind a command without an ahead. kind is that of the stream its events will go to, whose id is the
+// case.
 struct command_row {
     const ProtobufCMessageDescriptor *on;
     uint64_t roles;
     handle_f *decide;
+    const char *kind;
+    handle_f *ahead;
 };
 
 // An event this service emits. kind is the middle of its stream, "service/kind/id"; id is the event's first

@@ -5,6 +5,8 @@
 // bus.v1.Peers.Worker, hears bus.v1.Peers.Queue of another service, and is due by bus.v1.Disconnect.
 #include "service/loop.h"
 
+#include "db/connection.h"
+
 #include "clock/clock.h"
 #include "intake_v1.pb-c.h"
 #include "service_store.sql.h"
@@ -94,6 +96,10 @@ static const struct sql sql_digest = {
     .name = "digest",
     .params = 1,
     .text = "SELECT octet_length(digest) FROM loop_answered WHERE id = $1::uuid"};
+static const struct sql sql_free_streams = {
+    .name = "free_streams",
+    .params = 1,
+    .text = "SELECT FROM loop_stream WHERE id = $1 FOR UPDATE SKIP LOCKED"};
 static const struct sql sql_told = {
     .name = "told",
     .params = 1,
@@ -101,7 +107,7 @@ static const struct sql sql_told = {
 static const struct sql *const trial_statements[] = {
     &sql_load_total, &sql_count,  &sql_hear_queue, &sql_view, &sql_due,     &sql_cut,
     &sql_number,     &sql_tables, &sql_outbox,     &sql_age,  &sql_ask_now, &sql_steal_cursor,
-    &sql_drop,       &sql_digest, &sql_told,       NULL};
+    &sql_drop,       &sql_digest, &sql_told,    &sql_free_streams, NULL};
 
 static int cuts;     // how often the connection may still be cut
 static bool mended;  // what made counting 13 impossible has been mended
@@ -139,6 +145,18 @@ static status_t on_ready(struct message *message, const void *body)
     Bus__V1__Ready answered = *ready;
     answered.credit += (uint32_t)row_int(&rows, 0, 0);
     answer(message, &answered);
+    return OK;
+}
+
+static status_t ahead_ready(struct message *message, const void *body)
+{
+    return AHEAD(message, load_total, TEXT(((const Bus__V1__Ready *)body)->service));
+}
+
+// Counts to a hundred at once, and asks for nothing ahead.
+static status_t on_withdraw(struct message *message, const void *body)
+{
+    emit_counted(message, ((const Intake__V1__Withdraw *)body)->application_id, 100);
     return OK;
 }
 
@@ -221,9 +239,10 @@ static status_t on_writing_query(struct message *message, const void *body)
 }
 
 static const struct command_row commands[] = {
-    {&bus__v1__ready__descriptor, ROLE(EDITOR) | ROLE(APPROVER), on_ready},
+    {&bus__v1__ready__descriptor, ROLE(EDITOR) | ROLE(APPROVER), on_ready, "counter", ahead_ready},
     {&bus__v1__disconnect__descriptor, ROLES_CLOCK, on_due},
     {&intake__v1__save_draft__descriptor, ROLE(EDITOR), on_save},
+    {&intake__v1__withdraw__descriptor, ROLE(EDITOR), on_withdraw},
     {NULL, 0, NULL},
 };
 static const struct event_row events[] = {
@@ -641,6 +660,153 @@ static void one_poison_in_a_batch_spoils_nobody_else(void **state)
     assert_int_equal(3, number_of(loop, TOTAL));
     assert_int_equal(2, number_of(loop, ANSWERED));
     assert_int_equal(2, number_of(loop, UNSENT));
+    assert_int_equal(1, number_of(loop, LAST_VERSION));
+}
+
+// What is said to the database, in PostgreSQL's protocol, from here to `heard`.
+static FILE *trace;
+
+static void listen_in(const struct loop *loop)
+{
+    trace = tmpfile();
+    assert_non_null(trace);
+    PQtrace(loop->db->connection, trace);
+}
+
+// How many of its lines have this text.
+static int heard_lines(const char *text)
+{
+    char line[4096];
+    int count = 0;
+
+    rewind(trace);
+    while (fgets(line, sizeof line, trace) != NULL)
+        count += strstr(line, text) != NULL;
+    return count;
+}
+
+// Where the first line with this text stands.
+static long heard_at(const char *text)
+{
+    char line[4096];
+
+    rewind(trace);
+    while (fgets(line, sizeof line, trace) != NULL)
+        if (strstr(line, text) != NULL)
+            return ftell(trace);
+    return -1;
+}
+
+static void listen_out(const struct loop *loop)
+{
+    PQuntrace(loop->db->connection);
+    fclose(trace);
+}
+
+static void a_batch_of_commands_waits_for_the_database_twice(void **state)
+{
+    struct loop *loop = *state;
+    struct work works[20];
+    for (int i = 0; i < 20; i++)
+        works[i] = counting(loop, an_id(loop), arena_printf(loop->turn, "sheep %d", i), 1);  // given
+    listen_in(loop);
+    inbox_commands(loop, works, 20);                     // when
+    assert_int_equal(2, heard_lines("\tReadyForQuery"));  // then
+    listen_out(loop);
+    assert_int_equal(20, number_of(loop, TOTAL));
+}
+
+static void two_commands_about_one_case_are_decided_one_after_the_other(void **state)
+{
+    struct loop *loop = *state;
+    struct work works[] = {counting(loop, an_id(loop), "sheep", 5),
+                           counting(loop, an_id(loop), "sheep", 1)};  // given
+    inbox_commands(loop, works, 2);                                   // when
+    struct message own = loop_message(loop), *message = &own;
+    Bus__V1__Ready *answered = NULL;
+    assert_well(message_decode(message, &bus__v1__ready__descriptor, replies[1].body, replies[1].size, &answered),
+                message);
+    assert_int_equal(1 + 5, answered->credit);  // then
+}
+
+static void nothing_is_asked_ahead_of_a_command_that_may_change_it(void **state)
+{
+    struct loop *loop = *state;
+    Intake__V1__Withdraw withdraw = INTAKE__V1__WITHDRAW__INIT;
+    withdraw.application_id = "sheep";
+    struct work works[] = {a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__EDITOR, &withdraw),
+                           counting(loop, an_id(loop), "sheep", 1)};  // given
+    inbox_commands(loop, works, 2);                                   // when
+    struct message own = loop_message(loop), *message = &own;
+    Bus__V1__Ready *answered = NULL;
+    assert_well(message_decode(message, &bus__v1__ready__descriptor, replies[1].body, replies[1].size, &answered),
+                message);
+    assert_int_equal(1 + 100, answered->credit);  // then
+}
+
+static void cases_are_locked_in_the_order_of_their_names(void **state)
+{
+    struct loop *loop = *state;
+    struct work works[] = {counting(loop, an_id(loop), "sheep", 5),
+                           counting(loop, an_id(loop), "goats", 1)};  // given
+    listen_in(loop);
+    inbox_commands(loop, works, 2);                       // when
+    assert_true(heard_at("'goats'") < heard_at("'sheep'"));  // then
+    listen_out(loop);
+}
+
+static void nothing_is_asked_ahead_for_who_may_not_ask(void **state)
+{
+    struct loop *loop = *state;
+    struct work work = counting(loop, an_id(loop), "sheep", 5);
+    work.request->actor->role = BUS__V1__ACTOR__ROLE__AUDITOR;  // given
+    listen_in(loop);
+    inbox_commands(loop, &work, 1);                  // when
+    assert_int_equal(-1, heard_at("\"load_total\""));  // then
+    listen_out(loop);
+}
+
+#define SHEEP_STREAM "trial/counter/sheep"
+
+static void a_stream_is_held_from_when_its_version_is_known(void **state)
+{
+    struct loop *loop = *state;
+    db_t *other = open_schema(schema_name);
+    struct message first = loop_transaction(loop), second = message_new(loop->turn), *message = &second;
+    struct harvest harvest = harvest_new(loop->batch);
+    const char *stream = SHEEP_STREAM;
+    struct rows rows;
+    give(loop, counting(loop, an_id(loop), "sheep", 5));
+    second.db = other;
+    assert_well(db_connect(message), message);
+    assert_well(db_begin(&first), &first);
+    assert_well(RUN(message, free_streams, &rows, TEXT(stream)), message);
+    assert_int_equal(1, rows.count);                                      // given
+    assert_well(streams_know(&first, &harvest, &stream, 1), &first);      // when
+    assert_well(RUN(message, free_streams, &rows, TEXT(stream)), message);
+    assert_int_equal(0, rows.count);                                      // then
+    assert_int_equal(2, streams_next(&harvest, stream));
+    assert_int_equal(3, streams_next(&harvest, stream));
+    db_rollback(&first);
+    db_destroy(&other);
+}
+
+static void of_two_who_begin_a_stream_the_later_tries_again(void **state)
+{
+    struct loop *loop = *state;
+    db_t *other = open_schema(schema_name);
+    struct message second = message_new(loop->turn);
+    struct harvest harvest = harvest_new(loop->turn);
+    const char *stream = SHEEP_STREAM;
+    second.db = other;
+    assert_well(db_begin(&second), &second);
+    assert_well(streams_know(&second, &harvest, &stream, 1), &second);
+    assert_int_equal(1, streams_next(&harvest, stream));  // given
+    give(loop, counting(loop, an_id(loop), "sheep", 5));  // when
+    assert_well(streams_keep(&second, &harvest), &second);
+    assert_int_equal(RETRY, db_commit(&second));  // then
+    db_rollback(&second);
+    db_destroy(&other);
     assert_int_equal(1, number_of(loop, LAST_VERSION));
 }
 
@@ -1373,6 +1539,13 @@ int main(void)
         TEST(the_same_id_with_another_body_is_refused),
         TEST(the_same_id_twice_in_one_batch_has_one_effect),
         TEST(one_poison_in_a_batch_spoils_nobody_else),
+        TEST(a_batch_of_commands_waits_for_the_database_twice),
+        TEST(two_commands_about_one_case_are_decided_one_after_the_other),
+        TEST(nothing_is_asked_ahead_of_a_command_that_may_change_it),
+        TEST(cases_are_locked_in_the_order_of_their_names),
+        TEST(nothing_is_asked_ahead_for_who_may_not_ask),
+        TEST(a_stream_is_held_from_when_its_version_is_known),
+        TEST(of_two_who_begin_a_stream_the_later_tries_again),
         TEST(a_refusal_is_remembered),
         TEST(what_never_comes_to_pass_is_unavailable_and_not_remembered),
         TEST(a_lost_connection_is_not_seen_by_the_sender),

@@ -128,11 +128,18 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
 
 -- Events made here: their versions, and the way to the event log.
 
--- name: loop_next_versions
-INSERT INTO loop_stream (id, version)
-SELECT stream, count(*) FROM unnest($1::text[]) AS stream GROUP BY stream ORDER BY stream
-    ON CONFLICT (id) DO UPDATE SET version = loop_stream.version + excluded.version
-RETURNING id, version;
+-- The rows stay locked until the transaction ends, so that versions are given in the order of commits.
+-- name: loop_hold_streams
+SELECT id, version FROM loop_stream WHERE id = ANY ($1::text[]) ORDER BY id FOR UPDATE;
+
+-- name: loop_keep_versions
+UPDATE loop_stream SET version = given.version
+  FROM unnest($1::text[], $2::bigint[]) AS given (id, version)
+ WHERE loop_stream.id = given.id;
+
+-- There is no row to lock before the first event. Whoever begins the stream at the same time is told that it is there.
+-- name: loop_begin_streams
+INSERT INTO loop_stream (id, version) SELECT * FROM unnest($1::text[], $2::bigint[]);
 
 -- Catching up: the last version of a stream, the next one known, and what is on its way as that version.
 -- name: loop_last_version

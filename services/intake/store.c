@@ -221,6 +221,34 @@ status_t store_load_decision(struct message *message, struct dossier *dossier)
     return status;
 }
 
+// ------------------------------------------------------------------------------------------- asked ahead of loads
+
+status_t store_ahead_start(struct message *message, const void *body)
+{
+    const StartDraft *command = body;
+    const char *own = message->actor->organisation;
+
+    status_t status = AHEAD(message, load_application, TEXT(command->application_id));
+    if (status == OK)
+        status = AHEAD(message, find_call, TEXT(command->call_id));
+    if (status == OK)
+        status = AHEAD(message, find_organisations, db_text_array(message, &own, 1));
+    return status;
+}
+
+status_t store_ahead_application(struct message *message, const void *body)
+{
+    return AHEAD(message, load_application, TEXT(message_field(body, "application_id")));
+}
+
+status_t store_ahead_participation(struct message *message, const void *body)
+{
+    status_t status = store_ahead_application(message, body);
+    if (status == OK)
+        status = AHEAD(message, list_confirmations, TEXT(message_field(body, "application_id")));
+    return status;
+}
+
 // -------------------------------------------------------------------------------------------------- applies
 
 // An event changes exactly one row. Anything else means that the tables are not what the log says: CHANGE.

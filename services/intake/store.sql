@@ -182,9 +182,10 @@ INSERT INTO heard_decision (application_id, decision) VALUES ($1, $2) ON CONFLIC
 SELECT id FROM call WHERE NOT closed AND deadline_at_us <= $1 ORDER BY deadline_at_us, id LIMIT 100;
 
 -- name: due_drafts
-SELECT application.id
-  FROM application JOIN call ON call.id = application.call_id
- WHERE state IN (1, 2)
-   AND deadline_at_us + draft_expires_hours * 3600000000 <= $1
- ORDER BY application.id
+SELECT draft.id
+  FROM call CROSS JOIN LATERAL (SELECT id FROM application
+                                 WHERE call_id = call.id AND state IN (1, 2)
+                                 ORDER BY id LIMIT 100) AS draft
+ WHERE deadline_at_us + draft_expires_hours * 3600000000 <= $1
+ ORDER BY draft.id
  LIMIT 100;

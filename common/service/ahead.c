@@ -1,0 +1,102 @@
+// ahead: what a batch of commands will ask of the database, asked at once.
+//
+// By itself each command waits for what it loads: with the database some milliseconds away that is all that a service
+// does. So before the first command is decided, those whose row says how (service.h) ask for what they will load, and the
+// batch waits once for all of it, together with the answers that were given before and the versions of the streams.
+// Decide knows nothing of this: db_run finds the answer where it was put.
+//
+// What was asked ahead must still be true when its command's turn comes. So a case is asked for once, for the first
+// command about it, and nothing is asked behind a command that has no ahead, since that may change anything.
+//
+// Rows are locked as they are loaded. Two instances with many cases each lock them in the same order, by the name of the
+// case, and so never wait for one another in a circle.
+#include "service/loop.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+// What was asked and decoded ahead is kept beside what the batch makes.
+#define AHEAD_BYTES (LIMIT_ARENA_BYTES / 2)
+
+// A command that something is asked for.
+struct asking {
+    struct work *work;
+    const struct command_row *row;
+    const void *command;
+    const char *case_id;
+    int place;  // in the batch
+};
+
+static int by_case(const void *one, const void *other)
+{
+    const struct asking *a = one, *b = other;
+    int order = strcmp(a->case_id, b->case_id);
+
+    return order != 0 ? order : a->place - b->place;
+}
+
+// False when this one asks for nothing: it will be refused.
+static bool decode(struct loop *loop, struct work *work, const struct command_row *row, struct asking *ret)
+{
+    struct message message = work_message(loop, work, loop->batch);
+
+    if (!role_among(message.actor, row->roles) ||
+        message_decode(&message, row->on, work->body, work->body_size, &ret->command) != OK)
+        return false;
+    ret->work = work;
+    ret->row = row;
+    ret->case_id = message_field(ret->command, row->on->fields[0].name);
+    return true;
+}
+
+static int find_asking(struct loop *loop, struct work works[], int count, struct asking *ret)
+{
+    int n = 0;
+
+    for (int i = 0; i < count && arena_used(loop->batch) < AHEAD_BYTES; i++) {
+        if (!work_open(&works[i]))
+            continue;
+        const struct command_row *row = service_command(loop->service, works[i].request->type);
+        if (row && !row->ahead)
+            break;
+        ret[n].place = i;
+        if (row && decode(loop, &works[i], row, &ret[n]))
+            n++;
+    }
+    qsort(ret, (size_t)n, sizeof *ret, by_case);
+    return n;
+}
+
+static status_t ask_one(struct loop *loop, struct message *message, const struct asking *asking)
+{
+    struct message own = work_message(loop, asking->work, loop->batch);
+
+    status_t status = private_ahead(&own, asking->command);
+    if (status == OK)
+        status = asking->row->ahead(&own, asking->command);
+    assert(!own.emitted && !own.asked && !own.answer_descriptor && "an ahead only asks");
+    asking->work->ahead = own.ahead;
+    return status == OK ? OK : fail(message, status, "%s", own.reason);
+}
+
+status_t ahead_ask(struct loop *loop, struct message *message, struct work works[], int count,
+                   struct harvest *harvest)
+{
+    struct asking askings[LIMIT_BATCH_MESSAGES];
+    const char *streams[LIMIT_BATCH_MESSAGES], *last = NULL;
+    status_t status = OK;
+    int held = 0;
+
+    for (int i = 0; i < count; i++)
+        works[i].ahead = NULL;
+    int n = find_asking(loop, works, count, askings);
+    for (int i = 0; status == OK && i < n; i++) {
+        if (last && strcmp(last, askings[i].case_id) == 0)
+            continue;
+        last = askings[i].case_id;
+        streams[held++] = arena_printf(loop->batch, "%s/%s/%s", loop->service->name, askings[i].row->kind,
+                                       last);
+        status = ask_one(loop, message, &askings[i]);
+    }
+    return status == OK ? streams_hold(message, harvest, streams, held) : status;
+}
