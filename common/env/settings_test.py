@@ -13,6 +13,7 @@ import unittest
 
 BEGIN = '<!-- settings: made by `tildel settings --markdown` -->\n'
 END = '<!-- settings end -->'
+COMPOSE = ('docker-compose.yml', 'deploy/outside-postgres.yml', 'deploy/outside-witness.yml')
 SERVICES = ('intake', 'approval', 'evaluation', 'allocation', 'payment', 'reporting')
 # What the system gives to every process, or what builds and tests alone know; no settings of this house.
 OTHERS = {'PATH', 'TZ', 'LC_ALL', 'TMPDIR', 'BUILD'}
@@ -85,13 +86,14 @@ class Settings(unittest.TestCase):
 
     def test_every_variable_of_docker_compose_and_swarm_is_in_the_table(self):
         used = {name: set(re.findall(r'(?<!\$)\$\{?([A-Za-z_][A-Za-z0-9_]*)', text_of(name)))
-                for name in ('docker-compose.yml', 'deploy/outside-postgres.yml', 'deploy/stack.yml')}
-        self.read_by(used['docker-compose.yml'], ['compose'], 'docker-compose.yml')
-        self.read_by(used['deploy/outside-postgres.yml'] | {'COMPOSE_FILE'}, ['compose'], 'deploy/outside-postgres.yml')
+                for name in (*COMPOSE, 'deploy/witness.yml', 'deploy/stack.yml')}
+        for name in COMPOSE:
+            self.read_by(used[name] | {'COMPOSE_FILE'}, ['compose'], name)
+        self.read_by(used['deploy/witness.yml'], ['compose', 'witness'], 'deploy/witness.yml')
         self.read_by(used['deploy/stack.yml'], ['compose', 'swarm'], 'deploy/stack.yml')
 
     def test_every_variable_that_is_set_in_a_container_or_process_is_in_the_table(self):
-        for name in ('docker-compose.yml', 'deploy/stack.yml'):
+        for name in ('docker-compose.yml', 'deploy/witness.yml', 'deploy/stack.yml'):
             text = text_of(name)
             names = re.findall(r'^ +"?([A-Z][A-Z0-9_]+)"?: ', text, re.M) + re.findall(r'[{,] *"?([A-Z][A-Z0-9_]+)"?: ', text)
             self.assertTrue(names)
@@ -127,8 +129,8 @@ class Settings(unittest.TestCase):
     def test_the_table_names_only_what_somebody_reads(self):
         programs = set().union(*map(asked_for, c_files('common', 'services')))
         programs |= {f'{name}_FILE' for name in programs if name.endswith('_URL')} | {'REHEARSAL'}  # read in env.c
-        others = ''.join(path.read_text(encoding='utf-8') for path in scripts()) + text_of('docker-compose.yml') + \
-            text_of('deploy', 'stack.yml')
+        others = ''.join(path.read_text(encoding='utf-8') for path in scripts())
+        others += ''.join(map(text_of, (*COMPOSE, 'deploy/stack.yml')))
         for name, row in self.rows.items():
             in_programs = set(row['read_by'].split()) & {'broker', 'eventlog', 'witness', 'services', 'connector', 'console', 'keys'}
             if in_programs:

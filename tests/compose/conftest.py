@@ -46,8 +46,8 @@ def docker():
 
 @pytest.fixture(scope="session")
 def house(docker):
-    """The house that most tests of a lane share: Debian 12, a rehearsal, everything up."""
-    made = Lived(containers.LANE or "main")
+    """The house that most tests of a lane share: Debian 12, a rehearsal, PostgreSQL's log archived, everything up."""
+    made = Lived(containers.LANE or "main", settings={"ARCHIVE": "on"})
     if KEEP and made.keep():
         yield made.open()
         return

@@ -107,8 +107,8 @@ def journeys(words, url):
 
 
 # The tests of containers, in lanes side by side: most of a house's time is waiting, so two of them fit on two processors.
-LANES = {"night": ["test_images", "test_mistakes", "test_disturbed", "test_outside_postgres"],
-         "years": ["test_call", "test_keeping", "test_bases"]}
+LANES = {"night": ["test_images", "test_mistakes", "test_disturbed", "test_outside_postgres", "test_bases"],
+         "years": ["test_call", "test_keeping"]}
 ALONE = {"swarm": ["test_swarm"]}  # after them: a swarm that is left cuts other houses from their networks
 
 
