@@ -106,17 +106,17 @@ def journeys(words, url):
     return counted(report)
 
 
-# The tests of containers, in lanes side by side: most of a house's time is waiting, so two of them fit on two processors.
+# The tests of containers, in lanes side by side: most of a house's time is waiting, so they fit on two processors.
 LANES = {"night": ["test_images", "test_mistakes", "test_disturbed", "test_outside_postgres", "test_bases"],
-         "years": ["test_call", "test_keeping"]}
-ALONE = {"swarm": ["test_swarm"]}  # after them: a swarm that is left cuts other houses from their networks
+         "years": ["test_call", "test_keeping"],
+         "swarm": ["test_swarm"]}
 
 
 def in_containers(words):
     """The shipped docker-compose.yml; where containers can not be tested, every test is skipped and says why."""
     try:
         with containers.ready():
-            return [one for lanes in (LANES, ALONE) for one in side_by_side(lanes, words)]
+            return side_by_side(LANES, words)
     except containers.Missing:
         return side_by_side({"containers": ["."]}, words)
 
