@@ -1,6 +1,6 @@
 """What the tests of containers share: the shipped docker-compose.yml, up and running from a stranger's clone.
 
-One house serves most of them, or most of a lane; each test leaves it whole. When containers can not be tested on this machine, every test
+One house serves most of a lane; each test leaves it whole. When containers can not be tested on this machine, every test
 is skipped with the reason.
 """
 
@@ -47,7 +47,7 @@ def docker():
 @pytest.fixture(scope="session")
 def house(docker):
     """The house that most tests of a lane share: Debian 12, a rehearsal, PostgreSQL's log archived, everything up."""
-    made = Lived(containers.LANE or "main", settings={"ARCHIVE": "on"})
+    made = Lived(containers.LANE or "main", settings={"ARCHIVE": "on", **containers.CALM})
     if KEEP and made.keep():
         yield made.open()
         return

@@ -68,7 +68,7 @@ def disks(docker):
 @pytest.fixture(scope="module")
 def newer(docker, disks):
     made = Lived("newer", base=BASE, tag=f"{containers.MARK}-13",
-                 settings={name: str(disk.place) for name, disk in disks.items()})
+                 settings={**containers.CALM, **{name: str(disk.place) for name, disk in disks.items()}})
     try:
         made.make("--rehearsal", say=say)
         made.up()

@@ -78,7 +78,7 @@ class Stack(Lived):
 
 @pytest.fixture(scope="module")
 def stack(swarm):
-    made = Stack("swarm", settings={"HEALTH_INTERVAL": "3s"})
+    made = Stack("swarm", settings={"HEALTH_INTERVAL": "10s"})
     try:
         made.make("--rehearsal", say=say)
         made.swarm("up")
