@@ -132,18 +132,21 @@ void *arena_alloc(arena_t *arena, size_t size)
 
 char *arena_printf(arena_t *arena, const char *format, ...)
 {
-    va_list args, again;
+    char line[256];  // most texts are shorter: they are made once, not once to be measured and once more
+    va_list args;
 
     assert(format != NULL);
     va_start(args, format);
-    va_copy(again, args);
-    int length = vsnprintf(NULL, 0, format, args);
+    int length = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
     assert(length >= 0);
     char *text = arena_alloc(arena, (size_t)length + 1);
-    int written = vsnprintf(text, (size_t)length + 1, format, again);
-    assert(written == length);
-    va_end(again);
+    if ((size_t)length < sizeof line)
+        return memcpy(text, line, (size_t)length + 1);
+    va_start(args, format);
+    int written = vsnprintf(text, (size_t)length + 1, format, args);
     va_end(args);
+    assert(written == length);
     return text;
 }
 

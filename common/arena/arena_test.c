@@ -123,6 +123,8 @@ static void text_and_bytes_are_copied(void **state)
     assert_string_equal("7 of 12", arena_printf(*state, "%d of %s", 7, "12"));
     assert_string_equal("", arena_printf(*state, "%s", ""));
     assert_int_equal(70000, strlen(arena_printf(*state, "%070000d", 1)));
+    for (int length = 250; length < 260; length++)
+        assert_int_equal(length, strlen(arena_printf(*state, "%0*d", length, 1)));
 }
 
 static void an_unpacking_gets_a_budget_and_then_nothing(void **state)
