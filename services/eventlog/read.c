@@ -4,8 +4,8 @@
 #include "eventlog_store.sql.h"
 #include "limits/limits.h"
 
-#define BESIDE_BYTES 64    // what an entry has in a page beside its event, at most
-#define GUESS_BYTES  1024  // what an entry is before any was read
+#define BESIDE_BYTES 64   // what an entry has in a page beside its event, at most
+#define GUESS_BYTES  256  // what an entry is before any was read
 
 struct page_reading page_begin(const struct eventlog *log, arena_t *arena, uint32_t limit)
 {
