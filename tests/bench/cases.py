@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 
 import psycopg2
@@ -390,49 +391,74 @@ def recover(home, usual_us):
 # --------------------------------------------------------------------------------------------- replay, verify
 
 
-def timed(command, env, count, what):
-    began = time.monotonic()
-    done = subprocess.run(command,
-                          env=env,
-                          stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT,
-                          text=True)
-    if done.returncode != 0:
-        raise stack.Fault(f"{what} failed: {done.stdout.strip()[-300:]}")
-    return count / (time.monotonic() - began)
+class Reader:
+    """Commands that read the whole log: events a second, the start of the process included, and the most memory they had."""
+    def __init__(self, home):
+        stack_of = home.stack
+        self.home, self.events, self.number = home, log_position(home), 0
+        self.console = stack_of.console_env()
+        self.rebuild = {"MIGRATE_URL": stack_of.cluster.url("tildel_owner"), "BUS_NAME": self.console["BUS_NAME"]}
+        self.memory = {"verify": [], "tildel verify": [], "export": [], "replay": []}
+
+    def run(self, what, command, env):
+        began = time.monotonic()
+        with tempfile.TemporaryFile("w+") as said:
+            child = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+            most = 0  # asked for while it runs: what wait4 tells begins with the memory of whoever started it
+            while child.poll() is None:
+                most = max(most, house.most_memory_mb(child.pid))
+                time.sleep(0.005)
+            took = time.monotonic() - began
+            if child.returncode != 0:
+                said.seek(0)
+                raise stack.Fault(f"{what} failed: {said.read().strip()[-300:]}")
+        self.memory[what].append(most)
+        return self.events / took
+
+    def binary(self, name):
+        return self.home.stack.binary(name)
+
+    def verify(self):
+        return self.run("verify", [self.binary("eventlog"), "--verify"], self.home.stack.env("eventlog"))
+
+    def tildel_verify(self):
+        return self.run("tildel verify", [self.binary("console"), "verify"], self.console)
+
+    def export(self):
+        package = self.home.folder / "package"
+        package.unlink(missing_ok=True)
+        return self.run("export", [self.binary("console"), "audit", "export", str(package)], self.console)
+
+    def replay(self, service):
+        self.number += 1
+        env = {**self.home.stack.env(service), **self.rebuild}
+        return self.run("replay", [self.binary(service), "--replay", f"rebuilt_{self.events}_{self.number}"], env)
 
 
 def replay(pace):
     """The log read from the start: verified, exported, and rebuilt into intake's tables."""
+    wanted = pace.of(50_000, 200_000)
     with House("replay") as home:
         home.sql(EVENT_TABLE)
         home.open_call()
-        home.drafts(pace.of(2000, 30000))
-        home.pool.go(home.pool.size, outstanding=256)
-        home.quiet()
-        count = log_position(home)
-        url = home.stack.cluster.url("postgres")
-        verify = [home.stack.binary("eventlog"), "--verify"]
-        schemas = (f"rebuilt_{number}" for number in range(100))
-        env = {**home.stack.env("intake"), "MIGRATE_URL": home.stack.cluster.url("tildel_owner")}
-        console = home.stack.console_env()
-        env.update({name: console[name] for name in ("BUS_NAME", )})
-        packages = (str(home.folder / f"package-{number}") for number in range(100))
+        home.drafts(wanted // 5)
+        while log_position(home) < wanted:
+            home.pool.go(home.pool.size, outstanding=256)
+            home.quiet()
+        url, reader = home.stack.cluster.url("postgres"), Reader(home)
         found = alternate("replay and verify",
                           pace.rounds,
-                          verify=lambda: timed(verify, home.stack.env("eventlog"), count, "--verify"),
+                          verify=reader.verify,
+                          tildel=reader.tildel_verify,
                           hashed=lambda: run_tool([tool("limits"), "copy", url,
                                                    str(pace.seconds), "sha"])["rate"],
                           copy=lambda: run_tool([tool("limits"), "copy", url,
                                                  str(pace.seconds)])["rate"],
-                          export=lambda: timed([home.stack.binary("console"), "audit", "export",
-                                                next(packages)], console, count, "audit export"),
-                          replay=lambda: timed([home.stack.binary("intake"), "--replay",
-                                                next(schemas)], env, count, "--replay"),
+                          export=reader.export,
+                          replay=lambda: reader.replay("intake"),
                           insert=lambda: limit_insert(home, 1000, pace.seconds)["rate"])
         prove(home)
-    size = f"a log of {count} events of about 1.4 KB; starting the process is in our time"
+    size = f"a log of {reader.events} events of about 1.4 KB; starting the process is in our time"
     return [
         Row("verify",
             "events/s",
@@ -440,6 +466,7 @@ def replay(pace):
             found["hashed"],
             target=0.8,
             note=f"{size}; the limit is COPY with SHA-256 in the same pass"),
+        Row("tildel verify", "events/s", found["tildel"], found["hashed"], note="over the bus, with all signatures"),
         Row("COPY binary", "events/s", found["copy"], found["hashed"]),
         Row("export",
             "events/s",
@@ -452,7 +479,8 @@ def replay(pace):
             found["replay"],
             found["insert"],
             target=0.5,
-            note="the limit is a bare insert of 1000 events a transaction")
+            note="the limit is a bare insert of 1000 events a transaction"),
+        *(Row(f"memory, {what}", "MB", values) for what, values in reader.memory.items())
     ]
 
 
@@ -465,7 +493,7 @@ CASE = 5000  # number of an application that the appended events are not about
 def growth(pace):
     """What an append, a case's view, a page of the log and a proof cost as the log grows, as a ratio to the smallest."""
     sizes = pace.of((10_000, 30_000), (10_000, 100_000, 1_000_000))
-    found = []
+    found, memory = [], []
     with House("growth") as home:
         home.open_call()
         home.load("start", first=CASE, count=1)
@@ -483,6 +511,7 @@ def growth(pace):
             ]
             heard_all(home)
             found.append((size, grown(home, size, rates)))
+            memory.append((size, most_memory(home)))
         home.start("intake")
         prove(home)
     rows = []
@@ -506,8 +535,29 @@ def growth(pace):
                 of="",
                 better="less",
                 note="the target is log₂ of the size"))
+    for what in memory[0][1]:
+        for size, most in memory:
+            constant = size == sizes[-1] and what != "tildel verify"
+            rows.append(
+                Row(f"growth, memory of {what} at {size}",
+                    "MB",
+                    most[what],
+                    target=1.15 * memory[0][1][what][0] if constant else None,
+                    of="",
+                    better="less",
+                    note="tildel verify keeps each event's id, 24 bytes, to find one that stands twice"))
     rows[0].note = f"up to {sizes[-1]} events; 10⁷ would not fit into the time, and were not measured"
     return rows
+
+
+def most_memory(home):
+    """What those who read the whole log need at most."""
+    reader = Reader(home)
+    reader.verify()
+    reader.tildel_verify()
+    reader.export()
+    reader.replay("reporting")
+    return reader.memory
 
 
 def grown(home, size, rates):

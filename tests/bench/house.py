@@ -65,6 +65,20 @@ def run_tool(command, **more):
     return json.loads(done.stdout)
 
 
+def memory_of(pid):
+    """The lines Vm... of a process, in MB; none when it has ended."""
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    return {line.split(":")[0]: int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("Vm")}
+
+
+def most_memory_mb(pid):
+    """The most it ever had resident."""
+    return memory_of(pid).get("VmHWM", 0)
+
+
 class FarStack(stack.Stack):
     """A stack whose intake instances may reach PostgreSQL through the delay proxy, or run under valgrind."""
 
@@ -197,9 +211,8 @@ class House:
 
     def memory_mb(self, name):
         """Resident now, and the most it ever was."""
-        status = pathlib.Path(f"/proc/{self.stack.process(name).pid()}/status").read_text()
-        found = {line.split(":")[0]: line.split()[1] for line in status.splitlines() if line.startswith("Vm")}
-        return int(found["VmRSS"]) / 1024, int(found["VmHWM"]) / 1024
+        pid = self.stack.process(name).pid()
+        return memory_of(pid).get("VmRSS", 0), most_memory_mb(pid)
 
     def cpu_s(self, name):
         fields = pathlib.Path(f"/proc/{self.stack.process(name).pid()}/stat").read_text().rpartition(
