@@ -2,6 +2,7 @@
 //
 //   tree.c    the Merkle tree (RFC 9162), proof.c proofs from it
 //   write.c   taking the log over, checking events, appending them in batches
+//   recent.c  the last versions of streams that events came for lately
 //   sign.c    checkpoints: what the log signs, and what it has signed
 //   tiles.c   the tree's hashes in the database, by C2SP tlog-tiles
 //   query.c   checkpoints, proofs and tiles for whoever asks
@@ -33,6 +34,21 @@ typedef Eventlog__V1__Entry Entry;
 typedef Eventlog__V1__Page Page;
 typedef Eventlog__V1__Head Head;
 
+#define RECENT_STREAMS 16384
+
+// The last versions of streams, those that events came for lately. Only what is committed is in here, and only this
+// process appends, until the log is taken over anew.
+struct recent {
+    uint8_t key[16];
+    struct {
+        uint8_t stream[16];  // a hash of its name; all zeros: nothing is here
+        int64_t last;
+    } slots[RECENT_STREAMS];
+};
+void recent_forget(struct recent *recent);
+int64_t recent_last(const struct recent *recent, const char *stream);  // 0: not known
+void recent_note(struct recent *recent, const char *stream, int64_t last);
+
 // The log as its writer holds it.
 struct eventlog {
     db_t *db;
@@ -41,6 +57,7 @@ struct eventlog {
     char log_id[37];
     struct tree tree;  // its size is the last position
     int64_t room;      // positions below this have a partition
+    struct recent recent;
     size_t entry_bytes;  // of an entry, in the page that was read last; 0: none was
     struct note_signer signer;  // a name of "": nothing is signed (tests of other things)
     uint64_t signed_size;       // the newest checkpoint's

@@ -1,6 +1,8 @@
 // eventlog: what may stand in the log and what may not, against a real PostgreSQL.
 #include "eventlog.h"
 
+#include "db/connection.h"
+
 #include "check/check.h"
 #include "db/connection.h"
 #include "eventlog_store.sql.h"
@@ -179,6 +181,64 @@ static void what_all_services_have_in_common_is_taken_from_each_in_its_place(voi
     assert_int_equal(EVENTLOG__V1__APPENDED__RESULT__STORED, results[1]->result);
     assert_int_equal(NOT_TAKEN, results[2]->result);
     assert_int_equal(NOT_TAKEN, results[3]->result);
+}
+
+// How often the database is waited for while this event is appended.
+static int waits_to_append(struct fixture *fixture, const char *stream, uint64_t version)
+{
+    Event event = an_event(fixture, stream, version);
+    FILE *trace = tmpfile();
+    char line[4096];
+    int count = 0;
+    size_t added;
+
+    assert_non_null(trace);
+    PQtrace(fixture->log.db->connection, trace);
+    append(fixture, &event, 1, &added);
+    PQuntrace(fixture->log.db->connection);
+    assert_int_equal(1, added);
+    rewind(trace);
+    while (fgets(line, sizeof line, trace) != NULL)
+        count += strstr(line, "\tReadyForQuery") != NULL;
+    fclose(trace);
+    return count;
+}
+
+static void an_event_that_goes_on_where_its_stream_ended_lately_needs_no_look(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(2, waits_to_append(fixture, "intake/call/a", 1));
+    assert_int_equal(1, waits_to_append(fixture, "intake/call/a", 2));
+    assert_int_equal(2, waits_to_append(fixture, "intake/call/b", 1));
+    assert_int_equal(1, waits_to_append(fixture, "intake/call/a", 3));
+    // What stands already is still found, and what is missing still missed.
+    Event repeat = an_event(fixture, "intake/call/a", 2), other = repeat,
+          early = an_event(fixture, "intake/call/a", 5);
+    size_t added;
+    assert_int_equal(EVENTLOG__V1__APPENDED__RESULT__STORED, append(fixture, &repeat, 1, &added)[0]->result);
+    assert_int_equal(0, added);
+    other.time_us++;
+    assert_int_equal(EVENTLOG__V1__APPENDED__RESULT__REFUSED, append(fixture, &other, 1, &added)[0]->result);
+    assert_int_equal(EVENTLOG__V1__APPENDED__RESULT__HELD_BACK,
+                     append(fixture, &early, 1, &added)[0]->result);
+}
+
+static void what_was_known_of_streams_is_forgotten_when_the_log_is_taken_over(void **state)
+{
+    struct fixture *fixture = *state;
+    struct eventlog mine = fixture->log;
+    Event first = an_event(fixture, "intake/call/a", 1), second = an_event(fixture, "intake/call/a", 2),
+          third = an_event(fixture, "intake/call/a", 3);
+    size_t added;
+
+    append(fixture, &first, 1, &added);
+    mine = fixture->log;
+    append(fixture, &second, 1, &added);  // given: by another writer, say
+    fixture->log = mine;
+    assert_int_equal(OK, log_take_over(&fixture->log, &fixture->message));  // when
+    assert_int_equal(EVENTLOG__V1__APPENDED__RESULT__STORED,
+                     append(fixture, &third, 1, &added)[0]->result);  // then
 }
 
 static void a_writer_that_was_taken_over_stops(void **state)
@@ -462,8 +522,8 @@ static const Page *read_after(struct fixture *fixture, uint64_t after, uint32_t 
     query.limit = limit;
     assert_int_equal(OK, log_read(&fixture->log, &message, &query));
     assert_true(message.answer_size <= LIMIT_FRAME_BYTES);
-    assert_int_equal(OK, message_decode(&message, &eventlog__v1__page__descriptor, message.answer, message.answer_size,
-                                        &page));
+    assert_int_equal(OK, message_decode(&message, &eventlog__v1__page__descriptor, message.answer,
+                                        message.answer_size, &page));
     assert_int_equal(fixture->log.tree.size, page->head);
     for (size_t i = 0; i < page->n_entries; i++)
         assert_int_equal(after + i + 1, page->entries[i]->position);
@@ -475,11 +535,11 @@ static void a_page_ends_before_it_is_too_large_and_has_an_entry_at_least(void **
     struct fixture *fixture = *state;
     const size_t sizes[] = {100, 80000, 80000, 190000, 190000, 100, 100, 100};
 
-    append_large(fixture, sizes, 8);                                     // given
-    assert_int_equal(3, read_after(fixture, 0, 1000)->n_entries);        // when, then: a fourth would not fit
+    append_large(fixture, sizes, 8);                               // given
+    assert_int_equal(3, read_after(fixture, 0, 1000)->n_entries);  // when, then: a fourth would not fit
     assert_int_equal(1, read_after(fixture, 3, 1000)->n_entries);
     assert_int_equal(0, read_after(fixture, 8, 1000)->n_entries);
-    assert_int_equal(2, read_after(fixture, 5, 2)->n_entries);           // no more than was asked for
+    assert_int_equal(2, read_after(fixture, 5, 2)->n_entries);  // no more than was asked for
 }
 
 static void a_page_is_full_again_after_large_entries(void **state)
@@ -585,6 +645,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_event_of_another_source_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_all_services_have_in_common_is_taken_from_each_in_its_place,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_event_that_goes_on_where_its_stream_ended_lately_needs_no_look,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_was_known_of_streams_is_forgotten_when_the_log_is_taken_over,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_writer_that_was_taken_over_stops, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_tree_is_the_same_after_a_restart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_log_of_the_other_mode_is_refused, set_up, tear_down),
@@ -594,7 +658,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_earlier_log_is_proved_to_begin_the_later, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tiles_and_bundles_hold_what_the_convention_says, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stream_is_read_by_itself, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_page_ends_before_it_is_too_large_and_has_an_entry_at_least, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_page_ends_before_it_is_too_large_and_has_an_entry_at_least, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_page_is_full_again_after_large_entries, set_up, tear_down),
         cmocka_unit_test_setup_teardown(missing_tiles_are_made_when_the_log_is_taken_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_changed_tile_keeps_the_log_from_being_taken_over, set_up,

@@ -164,6 +164,7 @@ status_t log_take_over(struct eventlog *log, struct message *message)
         status = sign_load(log, message);
     if (status != OK)
         log->tree = known;
+    recent_forget(&log->recent);
     log->room = 0;
     if (status == OK)
         status = make_room(log, message);
@@ -258,23 +259,39 @@ static struct candidate *take_candidates(const struct eventlog *log, struct mess
     return candidates;
 }
 
-// What stands in the database already, for all candidates in one statement.
-static status_t find_places(struct message *message, struct candidate *candidates, int count)
+// Does this one go on where its stream ended lately, or further on? Then nothing stands in its place.
+static bool goes_on(const struct eventlog *log, struct candidate *candidate)
 {
-    const char **streams = arena_alloc(message->arena, ((size_t)count + 1) * sizeof *streams);
-    int64_t *versions = arena_alloc(message->arena, ((size_t)count + 1) * sizeof *versions);
+    candidate->last = recent_last(&log->recent, candidate->event->stream);
+    return candidate->last > 0 && (int64_t)candidate->event->version > candidate->last;
+}
+
+// What stands in the database already, for all candidates of which it is not known, in one statement.
+static status_t find_places(struct eventlog *log, struct message *message, struct candidate *candidates,
+                            int count)
+{
+    size_t room = (size_t)count + 1;
+    struct candidate **wanted = arena_alloc(message->arena, room * sizeof *wanted);
+    const char **streams = arena_alloc(message->arena, room * sizeof *streams);
+    int64_t *versions = arena_alloc(message->arena, room * sizeof *versions);
     struct rows rows;
+    int n = 0;
 
     for (int i = 0; i < count; i++) {
-        streams[i] = candidates[i].judged ? "" : candidates[i].event->stream;
-        versions[i] = candidates[i].judged ? 0 : (int64_t)candidates[i].event->version;
+        if (candidates[i].judged || goes_on(log, &candidates[i]))
+            continue;
+        streams[n] = candidates[i].event->stream;
+        versions[n] = (int64_t)candidates[i].event->version;
+        wanted[n++] = &candidates[i];
     }
-    status_t status = RUN(message, find_places, &rows, db_text_array(message, streams, count),
-                          db_int_array(message, versions, count));
-    for (int i = 0; status == OK && i < count; i++) {
-        candidates[i].last = row_int(&rows, i, 0);
-        candidates[i].position = row_int(&rows, i, 1);
-        candidates[i].stands = row_bytes(&rows, i, 2);
+    if (n == 0)
+        return OK;
+    status_t status = RUN(message, find_places, &rows, db_text_array(message, streams, n),
+                          db_int_array(message, versions, n));
+    for (int i = 0; status == OK && i < n; i++) {
+        wanted[i]->last = row_int(&rows, i, 0);
+        wanted[i]->position = row_int(&rows, i, 1);
+        wanted[i]->stands = row_bytes(&rows, i, 2);
     }
     return status;
 }
@@ -441,7 +458,7 @@ status_t log_append(struct eventlog *log, struct message *message, struct wish w
     if (status == OK)
         status = db_begin(message);
     if (status == OK)
-        status = find_places(message, candidates, n);
+        status = find_places(log, message, candidates, n);
     if (status == OK)
         n_added = judge(log, message, candidates, n, added);
     if (status == OK && n_added > 0) {
@@ -460,6 +477,8 @@ status_t log_append(struct eventlog *log, struct message *message, struct wish w
     }
     log->tree = tree;
     sign_done(log, note);
+    for (int i = 0; i < n_added; i++)
+        recent_note(&log->recent, added[i]->event->stream, (int64_t)added[i]->event->version);
     *ret_entries = entries_of(log, message->arena, added, n_added, now_us);
     *ret_count = (size_t)n_added;
     return OK;
