@@ -6,10 +6,12 @@ import pathlib
 import shutil
 import subprocess
 import time
+import uuid
 
 import psycopg2
 import pytest
 
+import contract
 import log_house
 import stack
 import verifier
@@ -267,3 +269,24 @@ def test_only_the_logs_own_role_can_add_to_it(house):
         with connection.cursor() as cursor, pytest.raises(psycopg2.Error):
             cursor.execute("INSERT INTO eventlog.checkpoint VALUES (99, 'forged', 1)")
         connection.close()
+
+
+def test_much_that_is_read_at_once_neither_ends_the_log_nor_keeps_appends_from_it(house):
+    """Four hundred pages are asked for before one is taken: far more than the log's memory for one turn."""
+    for _ in range(3):
+        house.append(400)
+    epoch = house.ask("eventlog.v1.GetHead")["epoch"]
+    reader = house.clients["rehearsal"]
+    query = contract.encode("eventlog.v1.Read", {"after": "0", "limit": 1000})
+    ids = {str(uuid.uuid4()) for _ in range(400)}
+    for id in ids:
+        assert reader.send([reader.packet(id, "eventlog", "eventlog.v1.Read", "operator:OPERATOR", 60_000), query])
+    house.append(1)
+    end = time.monotonic() + 60
+    while ids and time.monotonic() < end:
+        packet, body = reader.receive(end - time.monotonic())
+        if packet is not None and packet.WhichOneof("kind") == "reply" and packet.reply.id in ids:
+            assert len(contract.decode("eventlog.v1.Page", body).entries) == 1000, packet.reply.reason
+            ids.remove(packet.reply.id)
+    assert not ids
+    assert house.ask("eventlog.v1.GetHead")["epoch"] == epoch
