@@ -11,6 +11,7 @@ import pytest
 import checker
 import console
 import play
+import test_money
 
 
 @pytest.fixture
@@ -120,6 +121,30 @@ def test_an_apply_that_drops_a_field_is_found(undisturbed, scratch, tmp_path):
     assert done.returncode == 4
     assert {(one["table"], one["column"]) for one in json.loads(done.stdout)["differences"]} >= {
         ("view_case", "applied_ore")}
+
+
+CONDITIONS = """SELECT t.relname, c.conname, pg_get_constraintdef(c.oid) FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid
+                 WHERE t.relnamespace = %s::regnamespace AND c.contype = 'c' ORDER BY 1, 2"""
+
+
+def test_the_rebuilt_tables_have_the_conditions_of_the_live_ones(undisturbed, scratch):
+    console.well(undisturbed, "replay", "--into", scratch)
+    for service in ("intake", "allocation", "payment", "reporting"):
+        live = console.rows(undisturbed, CONDITIONS, (service,))
+        assert live and console.rows(undisturbed, CONDITIONS, (f"scratch_{service}",)) == live
+
+
+def test_an_own_event_that_brings_what_may_not_be_is_found_with_its_position(undisturbed, scratch):
+    """The conditions of own tables are looked at when all is there; then the event is looked for."""
+    with test_money.changed(undisturbed, "allocation.v1.AwardDecided", below_zero) as position:
+        done = console.run(undisturbed, "--replay", "scratch_allocation", binary=undisturbed.stack.binary("allocation"))
+    assert done.returncode == 1
+    words = done.stdout + done.stderr
+    assert "violates check constraint" in words and f'"position":"{position}"' in words, words
+
+
+def below_zero(body):
+    body.amount_ore = -body.amount_ore
 
 
 def line(watch, kind):
