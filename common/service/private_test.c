@@ -318,6 +318,12 @@ static void equal_texts_of_a_case_have_one_seal_and_those_of_two_cases_never(voi
     assert_string_not_equal(row_text(&rows, 0, 1), row_text(&rows, 1, 1));
 }
 
+static void a_text_that_stands_twice_in_a_command_is_kept_once(void **state)
+{
+    saves(*state, CASE, NAME, NAME);
+    assert_kept(*state, CASE, 1, 1, 0);
+}
+
 static void each_text_opens_in_its_own_place_alone(void **state)
 {
     struct world *world = *state;
@@ -518,6 +524,7 @@ int main(void)
         TEST(what_is_stored_has_the_seal_and_not_the_text),
         TEST(a_query_tells_the_text),
         TEST(equal_texts_of_a_case_have_one_seal_and_those_of_two_cases_never),
+        TEST(a_text_that_stands_twice_in_a_command_is_kept_once),
         TEST(each_text_opens_in_its_own_place_alone),
         TEST(a_refused_command_leaves_neither_key_nor_text),
         TEST(a_seal_without_its_text_is_refused),

@@ -108,6 +108,18 @@ CREATE TABLE loop_erasure (         -- cases whose personal text was destroyed; 
     erased_by text NOT NULL
 );
 
+-- schema: 4 texts go with their key by a trigger
+-- A reference has the key looked for with every text that is added. What it promised beside that, that nothing is added to
+-- a case without its key, is kept by the lock that whoever has a key in hand holds (private.c).
+ALTER TABLE loop_private DROP CONSTRAINT loop_private_case_id_fkey;
+CREATE FUNCTION loop_forget_texts() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM loop_private WHERE case_id = old.case_id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER loop_forget_texts AFTER DELETE ON loop_private_key
+    FOR EACH ROW EXECUTE FUNCTION loop_forget_texts();
+
 -- Inbox: the answers given. The digest of a command that brought personal text of a case that has been erased is empty:
 -- it would tell whether a guess at the text is right.
 
@@ -324,8 +336,9 @@ INSERT INTO loop_private_key (case_id, key) VALUES ($1, $2::bytea);
 
 -- name: loop_keep_private
 INSERT INTO loop_private (case_id, seal, ciphertext)
-SELECT $1, seal, ciphertext FROM unnest($2::bytea[], $3::bytea[]) AS given (seal, ciphertext)
-    ON CONFLICT (case_id, seal) DO NOTHING;
+SELECT DISTINCT ON (given.seal) $1, given.seal, given.ciphertext
+  FROM unnest($2::bytea[], $3::bytea[]) AS given (seal, ciphertext)
+ WHERE NOT EXISTS (SELECT FROM loop_private AS kept WHERE kept.case_id = $1 AND kept.seal = given.seal);
 
 -- name: loop_open_private
 SELECT seal, ciphertext FROM loop_private WHERE case_id = $1 AND seal = ANY ($2::bytea[]);
