@@ -310,6 +310,9 @@ static void write_next(struct eventlog *writer, arena_t *arena, struct told *tol
         assert_int_equal(REFUSED, status);
         return;
     }
+    // One that was taken over remembers an end of the stream that is no longer its end: it stores nothing either.
+    if (results[0]->result == EVENTLOG__V1__APPENDED__RESULT__HELD_BACK)
+        return;
     assert_int_equal(EVENTLOG__V1__APPENDED__RESULT__STORED, results[0]->result);
     told->positions[++told->version] = results[0]->position;
 }
