@@ -221,27 +221,32 @@ def test_a_second_event_log_stands_by_and_ends_at_once(unharmed):
 
 @pytest.fixture
 def steps(unharmed):
-    """Say that the schema of intake has taken further steps."""
-    def take(number, oldest):
-        unharmed.stack.cluster.sql(f"INSERT INTO intake.schema_step (list, number, oldest) "
-                                   f"VALUES (1, {number}, {oldest});")
+    """Say that the schema of intake has taken further steps than `known`, the last that its program knows."""
+    sql = unharmed.stack.cluster.sql
+    known = int(sql("SELECT max(number) FROM intake.schema_step WHERE list = 1;"))
+
+    def take(beyond, oldest_beyond):
+        sql("INSERT INTO intake.schema_step (list, number, oldest) "
+            f"VALUES (1, {known + beyond}, {known + oldest_beyond});")
+
+    take.known = known
     yield take
-    unharmed.stack.cluster.sql("DELETE FROM intake.schema_step WHERE list = 1 AND number > 1;")
+    sql(f"DELETE FROM intake.schema_step WHERE list = 1 AND number > {known};")
 
 
 def test_a_program_one_step_behind_its_database_serves(unharmed, steps):
-    steps(2, 1)
+    steps(1, 0)
     with Attempt(unharmed, "intake-2") as attempt:
         attempt.becomes_ready()
         attempt.stops(5)
 
 
 def test_a_program_that_a_step_does_not_allow_is_refused(unharmed, steps):
+    steps(1, 0)
     steps(2, 1)
-    steps(3, 2)
     with Attempt(unharmed, "intake-2") as attempt:
-        attempt.refuses("schema intake is at step 3 of list 1, which needs a program that knows step 2, and this one "
-                        "knows 1: start the newer program")
+        attempt.refuses(f"schema intake is at step {steps.known + 2} of list 1, which needs a program that knows step "
+                        f"{steps.known + 1}, and this one knows {steps.known}: start the newer program")
 
 
 # Order, and waiting.
