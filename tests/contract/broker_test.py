@@ -161,6 +161,13 @@ class Broker:
         assert status == "OK", reason
         return contract.decode("bus.v1.Peers", body)
 
+    def comes_to(self, seen):
+        """What one peer has sent is there, before another peer goes on: they have connections of their own."""
+        end = time.monotonic() + 5
+        while not seen(self.figures()):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
     def serves(self):
         """The proof that others are unharmed: a fresh worker and a fresh client do business."""
         worker, client = self.worker("approval", service="approval"), self.peer()
@@ -315,6 +322,7 @@ def test_a_draining_worker_gets_nothing_new(broker):
     request, _ = worker.taken()
 
     worker.send(packet("disconnect", draining=True))
+    broker.comes_to(lambda peers: [one.draining for one in peers.workers] == [True])
     client.request(b"new", timeout_ms=300)
 
     assert worker.silent()
@@ -572,9 +580,7 @@ def test_keys_are_made_once_for_their_owners_eyes_only(tmp_path):
 def test_the_broker_stops_within_a_second_and_tells_who_waits(broker):
     client = broker.peer(immediate=False)
     client.request(timeout_ms=60000)
-    end = time.monotonic() + 5
-    while [queue.waiting for queue in broker.figures().queues] != [1]:  # it comes when it is connected
-        assert time.monotonic() < end
+    broker.comes_to(lambda peers: [queue.waiting for queue in peers.queues] == [1])
 
     began = time.monotonic()
     broker.process.send_signal(signal.SIGTERM)
