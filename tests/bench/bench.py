@@ -22,7 +22,7 @@ def parse():
                      "runs after each case."))
     parser.add_argument("--quick",
                         action="store_true",
-                        help="fewer and shorter rounds, no peers: about five minutes")
+                        help="fewer and shorter rounds, no peers: about five minutes instead of twenty-five")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="also write the rows as JSON")
     parser.add_argument("--instructions",
                         action="store_true",
