@@ -38,7 +38,7 @@ setting_write() {
     mv "$ENV_FILE.new" "$ENV_FILE"
 }
 
-# Compose v2 where it is, else docker-compose 1.29.
+# docker-compose, which is 1.29 on Debian 12 and Compose v2 on 13; where there is none, Compose v2 as a part of docker.
 compose() {
     if command -v docker-compose >/dev/null; then
         docker-compose --env-file "$ENV_FILE" "$@"

@@ -11,6 +11,8 @@ PACKAGES_run="python3"
 PACKAGES_test="libcmocka-dev python3-pytest python3-pytest-xdist python3-zmq python3-protobuf python3-psycopg2
   python3-nacl python3-cryptography strace prometheus"
 PACKAGES_compose="docker.io docker-compose debootstrap iptables"
+# Debian 13 has the command docker in a package of its own, which 12 does not know.
+grep -qs '^VERSION_ID="12"' /etc/os-release || PACKAGES_compose="$PACKAGES_compose docker-cli"
 PACKAGES_bench="valgrind"
 PACKAGES_peers="redis-server redis-tools nats-server rabbitmq-server librabbitmq-dev"
 
