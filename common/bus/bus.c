@@ -28,7 +28,7 @@
     30000  // Ready is tried again this long after a final refusal: the registry may be mended
 
 // A question that was asked before anybody waits for its answer.
-struct ahead {
+struct early {
     char id[UUID_SIZE];  // "": this place is free
     int64_t asked_ms;
     uint8_t *bytes[2];  // the frames of the answer; NULL: it has not come
@@ -58,7 +58,7 @@ struct bus {
     int64_t feed_heard_ms;
     int64_t feed_opened_ms;
     uint64_t dropped;
-    struct ahead ahead[BUS_AHEAD];
+    struct early early[BUS_AHEAD];
 };
 
 // The frames of one ZeroMQ message. Every message of ours has two.
@@ -115,19 +115,19 @@ static bool disconnect_send(bus_t *bus, bool draining)
     return packet_send(bus, &packet, NULL, 0);
 }
 
-static struct ahead *ahead_find(bus_t *bus, const char *id)
+static struct early *early_find(bus_t *bus, const char *id)
 {
     for (int i = 0; i < BUS_AHEAD; i++)
-        if (strcmp(bus->ahead[i].id, id) == 0)
-            return &bus->ahead[i];
+        if (strcmp(bus->early[i].id, id) == 0)
+            return &bus->early[i];
     return NULL;
 }
 
-static void ahead_free(struct ahead *ahead)
+static void early_free(struct early *early)
 {
     for (int i = 0; i < 2; i++)
-        free(ahead->bytes[i]);
-    *ahead = (struct ahead){.id = ""};
+        free(early->bytes[i]);
+    *early = (struct early){.id = ""};
 }
 
 // ------------------------------------------------------------------ connecting
@@ -204,7 +204,7 @@ void bus_destroy(bus_t **bus_p)
     zsock_destroy(&bus->feed);
     close(bus->stop_fd);
     for (int i = 0; i < BUS_AHEAD; i++)
-        ahead_free(&bus->ahead[i]);
+        early_free(&bus->early[i]);
     arena_destroy(&bus->scratch);
     registry_destroy(&bus->registry);
     free(bus);
@@ -370,43 +370,43 @@ static bool packet_take(bus_t *bus, const Bus__V1__Packet *packet, struct incomi
 }
 
 // Is this the answer to what was asked ahead? Then it is kept until somebody waits for it; a second one is let go.
-static bool ahead_keep(bus_t *bus, const struct incoming *incoming, const struct frames *frames)
+static bool early_keep(bus_t *bus, const struct incoming *incoming, const struct frames *frames)
 {
-    struct ahead *ahead = incoming->kind == INCOMING_REPLY && *incoming->reply->id != '\0'
-                              ? ahead_find(bus, incoming->reply->id)
+    struct early *early = incoming->kind == INCOMING_REPLY && *incoming->reply->id != '\0'
+                              ? early_find(bus, incoming->reply->id)
                               : NULL;
 
-    for (int i = 0; ahead && !ahead->bytes[1] && i < 2; i++) {
-        ahead->sizes[i] = frames->sizes[i];
-        ahead->bytes[i] = malloc(frames->sizes[i] + 1);
-        assert(ahead->bytes[i]);
-        memcpy(ahead->bytes[i], frames->bytes[i], frames->sizes[i]);
+    for (int i = 0; early && !early->bytes[1] && i < 2; i++) {
+        early->sizes[i] = frames->sizes[i];
+        early->bytes[i] = malloc(frames->sizes[i] + 1);
+        assert(early->bytes[i]);
+        memcpy(early->bytes[i], frames->bytes[i], frames->sizes[i]);
     }
-    return ahead != NULL;
+    return early != NULL;
 }
 
 // Take the answer to what was asked ahead. INCOMING_NOTHING when there is none; *ret_ask_ms: when to ask (again).
-static struct incoming ahead_take(bus_t *bus, const char *id, arena_t *arena, int64_t *ret_ask_ms)
+static struct incoming early_take(bus_t *bus, const char *id, arena_t *arena, int64_t *ret_ask_ms)
 {
     struct incoming incoming = {.kind = INCOMING_NOTHING};
-    struct ahead *ahead = ahead_find(bus, id);
+    struct early *early = early_find(bus, id);
     struct message message = message_new(arena);
     const Bus__V1__Packet *packet;
 
-    *ret_ask_ms = ahead ? ahead->asked_ms + LIMIT_RESEND_MS : 0;
-    if (!ahead || !ahead->bytes[1]) {
+    *ret_ask_ms = early ? early->asked_ms + LIMIT_RESEND_MS : 0;
+    if (!early || !early->bytes[1]) {
         bus_forget(bus, id);
         return incoming;
     }
     *ret_ask_ms = INT64_MAX;
-    status_t status = message_decode(&message, &bus__v1__packet__descriptor, ahead->bytes[0], ahead->sizes[0],
+    status_t status = message_decode(&message, &bus__v1__packet__descriptor, early->bytes[0], early->sizes[0],
                                      &packet);
     assert(status == OK);  // as it was when it came
     incoming = (struct incoming){.kind = INCOMING_REPLY,
                                  .reply = packet->reply,
-                                 .body = arena_copy(arena, ahead->bytes[1], ahead->sizes[1]),
-                                 .body_size = ahead->sizes[1]};
-    ahead_free(ahead);
+                                 .body = arena_copy(arena, early->bytes[1], early->sizes[1]),
+                                 .body_size = early->sizes[1]};
+    early_free(early);
     return incoming;
 }
 
@@ -426,7 +426,7 @@ static bool dealer_take(bus_t *bus, arena_t *arena, struct incoming *ret)
         else if (message_decode(&message, &bus__v1__packet__descriptor, frames.bytes[0], frames.sizes[0],
                                 &packet) != OK)
             dropped(bus, message.reason);
-        else if (packet_take(bus, packet, &incoming) && !ahead_keep(bus, &incoming, &frames)) {
+        else if (packet_take(bus, packet, &incoming) && !early_keep(bus, &incoming, &frames)) {
             *ret = incoming;
             return true;
         }
@@ -604,7 +604,7 @@ bool bus_call(bus_t *bus, arena_t *arena, const char *service, const char *id, c
 
     assert(!bus->config.serves);
     *ret = (struct incoming){.kind = INCOMING_NOTHING};
-    struct incoming early = ahead_take(bus, id, arena, &ask_ms);
+    struct incoming early = early_take(bus, id, arena, &ask_ms);
     for (int64_t now_ms = clock_stopwatch_ms(); now_ms < until_ms; now_ms = clock_stopwatch_ms()) {
         if (now_ms >= ask_ms) {
             bool asked = bus_ask(bus, service, id, type, actor, NULL, patience(until_ms - now_ms), body,
@@ -630,20 +630,20 @@ bool bus_call(bus_t *bus, arena_t *arena, const char *service, const char *id, c
 bool bus_call_ahead(bus_t *bus, const char *service, const char *id, const char *type, const actor_t *actor,
                     uint32_t timeout_ms, const uint8_t *body, size_t body_size)
 {
-    struct ahead *ahead = ahead_find(bus, "");
+    struct early *early = early_find(bus, "");
 
-    assert(strlen(id) < UUID_SIZE && !ahead_find(bus, id));
-    if (!ahead || !bus_ask(bus, service, id, type, actor, NULL, patience(timeout_ms), body, body_size))
+    assert(strlen(id) < UUID_SIZE && !early_find(bus, id));
+    if (!early || !bus_ask(bus, service, id, type, actor, NULL, patience(timeout_ms), body, body_size))
         return false;
-    snprintf(ahead->id, sizeof ahead->id, "%s", id);
-    ahead->asked_ms = clock_stopwatch_ms();
+    snprintf(early->id, sizeof early->id, "%s", id);
+    early->asked_ms = clock_stopwatch_ms();
     return true;
 }
 
 void bus_forget(bus_t *bus, const char *id)
 {
-    struct ahead *ahead = ahead_find(bus, id);
+    struct early *early = early_find(bus, id);
 
-    if (ahead)
-        ahead_free(ahead);
+    if (early)
+        early_free(early);
 }

@@ -5,15 +5,12 @@
 
 #include <libpq-fe.h>
 
-#define ANY_NUMBER -1
-
 // A statement of the transaction under way that was sent and whose result nobody has read yet.
 struct sent {
-    const char *name;    // of the statement
-    arena_t *arena;      // where its rows go
-    struct rows *rows;   // NULL: nobody asks for them
-    int changes;         // how many rows it must change; ANY_NUMBER
-    status_t otherwise;  // what it means when it did not
+    const char *name;   // of the statement
+    arena_t *arena;     // where its rows go
+    struct rows *rows;  // NULL: nobody asks for them
+    bool changes_one;   // it must change exactly one row
 };
 
 struct db {
@@ -21,7 +18,7 @@ struct db {
     bool begun;          // a transaction is under way, and the connection in pipeline mode
     struct sent *sent;   // in the order they were sent
     int n_sent, sent_room;
-    bool expecting;      // one of them must change rows
+    bool expecting;      // one of them must change a row
     char *url;
     char *schema;
     char *application_name;

@@ -137,8 +137,7 @@ status_t db_each(struct message *message, const struct sql *sql, const struct ar
 
 // EACH_ROW(message, read_leaves, take_leaf, &at, INT(7)) hands the rows of sql_read_leaves to take_leaf(&at, row).
 #define EACH_ROW(message, statement, each, context, ...)                                                     \
-    db_each(message, &sql_##statement, (const struct arg[]){__VA_ARGS__},                                    \
-            (int)(sizeof((const struct arg[]){__VA_ARGS__}) / sizeof(struct arg)), each, context)
+    db_each(message, &sql_##statement, ARGS(__VA_ARGS__), N_ARGS(__VA_ARGS__), each, context)
 
 #define TEXT(text) db_text(text)
 #define INT(number) db_int(message, number)   // needs a variable called message, as every handler has

@@ -1,6 +1,6 @@
 // One connection to a real PostgreSQL: values there and back, what failures become, and what COMMIT really said.
 // Needs CHECK_DATABASE_URL; ends with 77 without it.
-#include "db/connection.h"
+#include "check/trace.h"
 #include "db_test_store.sql.h"
 #include "limits/limits.h"
 #include "values/values.h"
@@ -434,26 +434,12 @@ static void what_fails_only_when_its_own_transaction_ends_has_failed(void **stat
 
 // ------------------------------------------------------------------------------------------------ not waiting
 
-// How often the server was asked to answer, since `listen`: each time somebody waited.
-static FILE *trace;
-
-static void listen(const struct message *message)
+// How often somebody waited; ends the trace.
+static int waits(const struct message *message, FILE *trace)
 {
-    trace = tmpfile();
-    assert_non_null(trace);
-    PQtrace(message->db->connection, trace);
-}
+    int count = trace_count(trace, TRACE_WAIT, NULL);
 
-static int waits(const struct message *message)
-{
-    char line[400];
-    int count = 0;
-
-    PQuntrace(message->db->connection);
-    rewind(trace);
-    while (fgets(line, sizeof line, trace) != NULL)
-        count += strstr(line, "\tReadyForQuery\t") != NULL;
-    fclose(trace);
+    trace_end(message->db, trace);
     return count;
 }
 
@@ -462,7 +448,7 @@ static void a_transaction_waits_once_for_each_answer_and_once_to_commit(void **s
     struct message *message = *state;
     struct rows rows;
 
-    listen(message);
+    FILE *trace = trace_begin(message->db);
     assert_int_equal(OK, db_begin(message));
     for (int i = 0; i < 1000; i++)
         assert_int_equal(OK, RUN(message, add_thing, NULL, INT(i), INT(1)));
@@ -470,7 +456,7 @@ static void a_transaction_waits_once_for_each_answer_and_once_to_commit(void **s
     assert_int_equal(1000, row_int(&rows, 0, 0));
     assert_int_equal(OK, RUN(message, renumber_things, NULL, INT(2)));
     assert_int_equal(OK, db_commit(message));
-    assert_int_equal(2, waits(message));
+    assert_int_equal(2, waits(message, trace));
     assert_int_equal(1000, things(message));
 }
 
@@ -526,12 +512,12 @@ static void what_is_asked_for_later_is_there_when_the_commit_is(void **state)
     struct message *message = *state;
     struct rows added, counted;
 
-    listen(message);
+    FILE *trace = trace_begin(message->db);
     assert_int_equal(OK, db_begin(message));
     assert_int_equal(OK, LATER(message, add_thing, &added, TEXT("a"), INT(1)));
     assert_int_equal(OK, db_later(message, &sql_count_things, NULL, 0, &counted));
     assert_int_equal(OK, db_commit(message));
-    assert_int_equal(1, waits(message));
+    assert_int_equal(1, waits(message, trace));
     assert_int_equal(1, added.affected);
     assert_int_equal(1, row_int(&counted, 0, 0));
 }
@@ -552,7 +538,7 @@ static void what_was_asked_ahead_is_there_for_its_message_and_once(void **state)
     struct message *message = *state, other = next(message);
     struct rows rows;
 
-    listen(message);
+    FILE *trace = trace_begin(message->db);
     assert_int_equal(OK, db_begin(message));
     assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("a"), INT(1)));
     assert_int_equal(OK, AHEAD(message, find_thing, TEXT("a")));
@@ -572,7 +558,7 @@ static void what_was_asked_ahead_is_there_for_its_message_and_once(void **state)
     assert_int_equal(OK, RUN(&other, find_thing, &rows, TEXT("a")));
     assert_int_equal(2, row_int(&rows, 0, 0));
     assert_int_equal(OK, db_commit(message));
-    assert_int_equal(4, waits(message));
+    assert_int_equal(4, waits(message, trace));
 }
 
 static void what_failed_ahead_fails_whoever_waits(void **state)

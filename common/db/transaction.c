@@ -24,7 +24,7 @@ static void remember(db_t *db, const struct sent *sent)
         assert(db->sent != NULL);
     }
     db->sent[db->n_sent++] = *sent;
-    db->expecting |= sent->changes != ANY_NUMBER;
+    db->expecting |= sent->changes_one;
 }
 
 static status_t is_down(struct message *message)
@@ -71,9 +71,8 @@ static status_t settle_one(struct message *message, const struct sent *sent, con
         return db_failed(message, what_runs(message, sent->name), result);
     if (sent->rows != NULL)
         *sent->rows = rows_copy(sent->arena, result);
-    if (sent->changes != ANY_NUMBER && changed != sent->changes)
-        return fail(message, sent->otherwise, "%s changed %d rows instead of %d", sent->name, changed,
-                    sent->changes);
+    if (sent->changes_one && changed != 1)
+        return fail(message, POISON, "%s changed %d rows instead of 1", sent->name, changed);
     return OK;
 }
 
@@ -142,7 +141,7 @@ status_t db_begin(struct message *message)
     db->begun = true;
     status = send_word(message, begin, "begin a transaction");
     if (status == OK)
-        remember(db, &(struct sent){.name = "BEGIN", .changes = ANY_NUMBER});
+        remember(db, &(struct sent){.name = "BEGIN"});
     return status;
 }
 
@@ -171,12 +170,12 @@ static status_t settle_commit(struct message *message)
     PGresult *result = db_next_result(db);
     if (status == OK && PQresultStatus(result) != PGRES_COMMAND_OK)
         status = db_failed(message, "commit", result);
-    else
+    else if (status == OK)
         rolled_back = strcmp(PQcmdStatus(result), "COMMIT") != 0;
     PQclear(result);
     if (db_connected(db))
         PQclear(db_next_result(db));  // of the Sync
-    if (status == OK && rolled_back)
+    if (rolled_back)
         return fail(message, RETRY, "the database rolled the transaction back: a statement in it had failed");
     if (status == OK && db->warned)
         return fail(message, RETRY, "the database warned while it committed: the outcome is unknown");
@@ -212,13 +211,13 @@ void db_rollback(struct message *message)
         return;
     own.db = db;
     for (int i = 0; i < db->n_sent; i++)
-        db->sent[i] = (struct sent){.name = db->sent[i].name, .changes = ANY_NUMBER};  // nobody asks any more
+        db->sent[i] = (struct sent){.name = db->sent[i].name};  // nobody asks any more
     db_wait(&own);
     end_if_over(db);
     if (!db->begun)
         return;
     if (send_word(&own, "ROLLBACK", "roll back") == OK)
-        remember(db, &(struct sent){.name = "ROLLBACK", .changes = ANY_NUMBER});
+        remember(db, &(struct sent){.name = "ROLLBACK"});
     db_wait(&own);
     end_if_over(db);
     // A connection that cannot even roll back is given up; the server rolls back for us.
@@ -272,9 +271,8 @@ status_t db_later(struct message *message, const struct sql *sql, const struct a
     assert(message->db != NULL && n_args == sql->params && !message->db->busy);
     if (!message->db->begun)
         return run_alone(message, sql, args, n_args, ret);
-    return send_statement(
-        message, sql, args, n_args,
-        &(struct sent){.name = sql->name, .arena = message->arena, .rows = ret, .changes = ANY_NUMBER});
+    return send_statement(message, sql, args, n_args,
+                          &(struct sent){.name = sql->name, .arena = message->arena, .rows = ret});
 }
 
 status_t db_change(struct message *message, const struct sql *sql, const struct arg args[], int n_args)
@@ -284,7 +282,7 @@ status_t db_change(struct message *message, const struct sql *sql, const struct 
         return db_connected(message->db) ? fail(message, POISON, "%s stands in no transaction", sql->name)
                                          : is_down(message);
     return send_statement(message, sql, args, n_args,
-                          &(struct sent){.name = sql->name, .changes = 1, .otherwise = POISON});
+                          &(struct sent){.name = sql->name, .changes_one = true});
 }
 
 // ------------------------------------------------------------------------------------------------------- ahead

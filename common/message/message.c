@@ -20,7 +20,7 @@ static const void *member(const void *body, unsigned offset)
     return (const char *)body + offset;
 }
 
-static size_t element_size(ProtobufCType type)
+size_t message_value_size(ProtobufCType type)
 {
     switch (type) {
     case PROTOBUF_C_TYPE_STRING:
@@ -108,7 +108,7 @@ static status_t walk_message(struct walk walk, const ProtobufCMessage *body)
         const void *first;
         size_t count = field_values(body, field, &first);
         for (size_t n = 0; status == OK && n < count; n++)
-            status = walk_value(walk, (const char *)first + n * element_size(field->type), field);
+            status = walk_value(walk, (const char *)first + n * message_value_size(field->type), field);
     }
     return status;
 }

@@ -111,5 +111,8 @@ struct privates {
 };
 struct privates message_privates(arena_t *arena, const void *body);
 
+// Bytes that one value of a field of this type takes in a decoded message: the step from one to the next in a list.
+size_t message_value_size(ProtobufCType type);
+
 // The text of a string field by name ("" when the message has no such field): for subjects and streams.
 const char *message_field(const void *body, const char *name);

@@ -15,14 +15,13 @@
 #include <assert.h>
 #include <stdlib.h>
 
-// What was asked and decoded ahead is kept beside what the batch makes.
+// What was asked and decoded ahead stays until the batch is done, beside what that makes.
 #define AHEAD_BYTES (LIMIT_ARENA_BYTES / 2)
 
 // A command that something is asked for.
 struct asking {
     struct work *work;
     const struct command_row *row;
-    const void *command;
     const char *case_id;
     int place;  // in the batch
 };
@@ -41,11 +40,11 @@ static bool decode(struct loop *loop, struct work *work, const struct command_ro
     struct message message = work_message(loop, work, loop->batch);
 
     if (!role_among(message.actor, row->roles) ||
-        message_decode(&message, row->on, work->body, work->body_size, &ret->command) != OK)
+        message_decode(&message, row->on, work->body, work->body_size, &work->command) != OK)
         return false;
     ret->work = work;
     ret->row = row;
-    ret->case_id = message_field(ret->command, row->on->fields[0].name);
+    ret->case_id = message_field(work->command, row->on->fields[0].name);
     return true;
 }
 
@@ -71,9 +70,9 @@ static status_t ask_one(struct loop *loop, struct message *message, const struct
 {
     struct message own = work_message(loop, asking->work, loop->batch);
 
-    status_t status = private_ahead(&own, asking->command);
+    status_t status = private_ahead(&own, asking->work->command);
     if (status == OK)
-        status = asking->row->ahead(&own, asking->command);
+        status = asking->row->ahead(&own, asking->work->command);
     assert(!own.emitted && !own.asked && !own.answer_descriptor && "an ahead only asks");
     asking->work->ahead = own.ahead;
     return status == OK ? OK : fail(message, status, "%s", own.reason);
@@ -87,8 +86,10 @@ status_t ahead_ask(struct loop *loop, struct message *message, struct work works
     status_t status = OK;
     int held = 0;
 
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         works[i].ahead = NULL;
+        works[i].command = NULL;
+    }
     int n = find_asking(loop, works, count, askings);
     for (int i = 0; status == OK && i < n; i++) {
         if (last && strcmp(last, askings[i].case_id) == 0)

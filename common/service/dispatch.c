@@ -314,17 +314,16 @@ struct harvest harvest_new(arena_t *arena)
     return (struct harvest){.arena = arena};
 }
 
-status_t dispatch_command(const struct service *service, struct message *message, const uint8_t *body,
-                          size_t size, struct harvest *harvest)
+status_t dispatch_command(const struct service *service, struct message *message, const void *command,
+                          const uint8_t *body, size_t size, struct harvest *harvest)
 {
     const struct command_row *row = service_command(service, message->type);
     if (!row)
         return fail(message, POISON, "type: %s knows no command or query %s", service->name, message->type);
 
     // Whose personal text it is must be known of what is refused as well: hence the role comes third.
-    void *command;
     struct personal personal = {.case_id = ""};
-    status_t status = message_decode(message, row->on, body, size, &command);
+    status_t status = command ? OK : message_decode(message, row->on, body, size, &command);
     if (status == OK)
         status = private_find(message, command, &personal);
     if (status == OK)
@@ -428,7 +427,7 @@ status_t service_decide(const struct service *service, struct message *message, 
                         size_t size)
 {
     struct harvest harvest = harvest_new(message->arena);
-    status_t status = dispatch_command(service, message, body, size, &harvest);
+    status_t status = dispatch_command(service, message, NULL, body, size, &harvest);
     if (status == OK)
         status = harvest_keep(message, &harvest);
     return status == OK ? db_wait(message) : status;

@@ -195,7 +195,8 @@ static status_t decide(struct loop *loop, struct work *work, struct harvest *har
     struct message message = take_in_hand(loop, work);
 
     message.ahead = work->ahead;
-    status_t status = dispatch_command(loop->service, &message, work->body, work->body_size, harvest);
+    status_t status = dispatch_command(loop->service, &message, work->command, work->body,
+                                       work->body_size, harvest);
 
     switch (status) {
     case OK:

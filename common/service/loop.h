@@ -71,6 +71,7 @@ struct work {
     size_t body_size;
     bool timer;  // made by ourselves: nothing to answer, nothing to remember
     struct arg digest;
+    const void *command;            // decoded, for the attempt under way; NULL: not yet
     struct ahead *ahead;            // what was asked of the database for it
     const struct work *same;        // an earlier work of this turn with the same id
     bool known;                     // answered before: what stands below is the stored answer
@@ -141,10 +142,10 @@ bool loop_same_connection(struct loop *loop);
 
 struct harvest harvest_new(arena_t *arena);
 
-// Decide a command: role, decode, decide, and everything it emitted and asked numbered, applied and put into
+// Decide a command, decoded (NULL: from its body): role, decode, decide, and everything it emitted and asked numbered, applied and put into
 // the harvest. Never RETRY or POISON with something in the harvest that shall be kept: the caller rolls back.
-status_t dispatch_command(const struct service *service, struct message *message, const uint8_t *body,
-                          size_t size, struct harvest *harvest);
+status_t dispatch_command(const struct service *service, struct message *message, const void *command,
+                          const uint8_t *body, size_t size, struct harvest *harvest);
 status_t dispatch_query(const struct service *service, struct message *message, const uint8_t *body,
                         size_t size);
 status_t dispatch_answer(const struct service *service, struct message *message, const char *type,

@@ -143,22 +143,31 @@ static status_t check_case(struct message *message, const char *field, const cha
 
 // ---------------------------------------------------------------------------------------------- commands
 
+// Those that are not empty; the list is made shorter in place.
+static struct privates with_text(struct privates all)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < all.count; i++)
+        if (*all.all[i]->text)
+            all.all[count++] = all.all[i];
+    all.count = count;
+    return all;
+}
+
 status_t private_find(struct message *message, const void *command, struct personal *ret)
 {
     const ProtobufCMessageDescriptor *type = ((const ProtobufCMessage *)command)->descriptor;
     struct privates all = message_privates(message->arena, command);
 
-    *ret = (struct personal){.case_id = "", .texts = all};
-    ret->texts.count = 0;
-    for (size_t i = 0; i < all.count; i++) {
-        if (*all.all[i]->text)
-            ret->texts.all[ret->texts.count++] = all.all[i];
-        else if (all.all[i]->seal.len > 0)
+    *ret = (struct personal){.case_id = ""};
+    for (size_t i = 0; i < all.count; i++)
+        if (!*all.all[i]->text && all.all[i]->seal.len > 0)
             return fail(
                 message, REFUSED,
                 "%s: holds the seal of a personal text without the text; send the text, or leave it out",
                 type->name);
-    }
+    ret->texts = with_text(all);
     if (ret->texts.count == 0)
         return OK;
     assert(type->fields[0].type == PROTOBUF_C_TYPE_STRING &&
@@ -173,12 +182,9 @@ status_t private_find(struct message *message, const void *command, struct perso
 status_t private_ahead(struct message *message, const void *command)
 {
     const ProtobufCMessageDescriptor *type = ((const ProtobufCMessage *)command)->descriptor;
-    struct privates all = message_privates(message->arena, command);
-    bool any = false;
+    struct privates texts = with_text(message_privates(message->arena, command));
 
-    for (size_t i = 0; i < all.count; i++)
-        any |= all.all[i]->text[0] != '\0';
-    if (!any)
+    if (texts.count == 0)
         return OK;
     const char *case_id = message_field(command, type->fields[0].name);
     status_t status = AHEAD(message, loop_hold_private, TEXT(case_id));

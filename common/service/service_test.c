@@ -5,7 +5,7 @@
 // bus.v1.Peers.Worker, hears bus.v1.Peers.Queue of another service, and is due by bus.v1.Disconnect.
 #include "service/loop.h"
 
-#include "db/connection.h"
+#include "check/trace.h"
 
 #include "clock/clock.h"
 #include "intake_v1.pb-c.h"
@@ -663,44 +663,15 @@ static void one_poison_in_a_batch_spoils_nobody_else(void **state)
     assert_int_equal(1, number_of(loop, LAST_VERSION));
 }
 
-// What is said to the database, in PostgreSQL's protocol, from here to `heard`.
-static FILE *trace;
-
-static void listen_in(const struct loop *loop)
+// What the n-th answer says the counter has come to.
+static uint32_t answered_credit(struct loop *loop, int n)
 {
-    trace = tmpfile();
-    assert_non_null(trace);
-    PQtrace(loop->db->connection, trace);
-}
+    struct message own = loop_message(loop), *message = &own;
+    Bus__V1__Ready *answered = NULL;
 
-// How many of its lines have this text.
-static int heard_lines(const char *text)
-{
-    char line[4096];
-    int count = 0;
-
-    rewind(trace);
-    while (fgets(line, sizeof line, trace) != NULL)
-        count += strstr(line, text) != NULL;
-    return count;
-}
-
-// Where the first line with this text stands.
-static long heard_at(const char *text)
-{
-    char line[4096];
-
-    rewind(trace);
-    while (fgets(line, sizeof line, trace) != NULL)
-        if (strstr(line, text) != NULL)
-            return ftell(trace);
-    return -1;
-}
-
-static void listen_out(const struct loop *loop)
-{
-    PQuntrace(loop->db->connection);
-    fclose(trace);
+    assert_well(message_decode(message, &bus__v1__ready__descriptor, replies[n].body, replies[n].size, &answered),
+                message);
+    return answered->credit;
 }
 
 static void a_batch_of_commands_waits_for_the_database_twice(void **state)
@@ -709,10 +680,10 @@ static void a_batch_of_commands_waits_for_the_database_twice(void **state)
     struct work works[20];
     for (int i = 0; i < 20; i++)
         works[i] = counting(loop, an_id(loop), arena_printf(loop->turn, "sheep %d", i), 1);  // given
-    listen_in(loop);
-    inbox_commands(loop, works, 20);                     // when
-    assert_int_equal(2, heard_lines("\tReadyForQuery"));  // then
-    listen_out(loop);
+    FILE *trace = trace_begin(loop->db);
+    inbox_commands(loop, works, 20);                          // when
+    assert_int_equal(2, trace_count(trace, TRACE_WAIT, NULL));  // then
+    trace_end(loop->db, trace);
     assert_int_equal(20, number_of(loop, TOTAL));
 }
 
@@ -722,11 +693,7 @@ static void two_commands_about_one_case_are_decided_one_after_the_other(void **s
     struct work works[] = {counting(loop, an_id(loop), "sheep", 5),
                            counting(loop, an_id(loop), "sheep", 1)};  // given
     inbox_commands(loop, works, 2);                                   // when
-    struct message own = loop_message(loop), *message = &own;
-    Bus__V1__Ready *answered = NULL;
-    assert_well(message_decode(message, &bus__v1__ready__descriptor, replies[1].body, replies[1].size, &answered),
-                message);
-    assert_int_equal(1 + 5, answered->credit);  // then
+    assert_int_equal(1 + 5, answered_credit(loop, 1));  // then
 }
 
 static void nothing_is_asked_ahead_of_a_command_that_may_change_it(void **state)
@@ -737,11 +704,7 @@ static void nothing_is_asked_ahead_of_a_command_that_may_change_it(void **state)
     struct work works[] = {a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__EDITOR, &withdraw),
                            counting(loop, an_id(loop), "sheep", 1)};  // given
     inbox_commands(loop, works, 2);                                   // when
-    struct message own = loop_message(loop), *message = &own;
-    Bus__V1__Ready *answered = NULL;
-    assert_well(message_decode(message, &bus__v1__ready__descriptor, replies[1].body, replies[1].size, &answered),
-                message);
-    assert_int_equal(1 + 100, answered->credit);  // then
+    assert_int_equal(1 + 100, answered_credit(loop, 1));  // then
 }
 
 static void cases_are_locked_in_the_order_of_their_names(void **state)
@@ -749,10 +712,12 @@ static void cases_are_locked_in_the_order_of_their_names(void **state)
     struct loop *loop = *state;
     struct work works[] = {counting(loop, an_id(loop), "sheep", 5),
                            counting(loop, an_id(loop), "goats", 1)};  // given
-    listen_in(loop);
-    inbox_commands(loop, works, 2);                       // when
-    assert_true(heard_at("'goats'") < heard_at("'sheep'"));  // then
-    listen_out(loop);
+    FILE *trace = trace_begin(loop->db);
+    long goats, sheep;
+    inbox_commands(loop, works, 2);  // when
+    assert_true(trace_count(trace, "'goats'", &goats) > 0 && trace_count(trace, "'sheep'", &sheep) > 0);
+    assert_true(goats < sheep);  // then
+    trace_end(loop->db, trace);
 }
 
 static void nothing_is_asked_ahead_for_who_may_not_ask(void **state)
@@ -760,10 +725,13 @@ static void nothing_is_asked_ahead_for_who_may_not_ask(void **state)
     struct loop *loop = *state;
     struct work work = counting(loop, an_id(loop), "sheep", 5);
     work.request->actor->role = BUS__V1__ACTOR__ROLE__AUDITOR;  // given
-    listen_in(loop);
-    inbox_commands(loop, &work, 1);                  // when
-    assert_int_equal(-1, heard_at("\"load_total\""));  // then
-    listen_out(loop);
+    FILE *trace = trace_begin(loop->db);
+    inbox_commands(loop, &work, 1);  // when
+    assert_int_equal(0, trace_count(trace, "\"load_total\"", NULL));  // then
+    struct work allowed = counting(loop, an_id(loop), "sheep", 5);
+    inbox_commands(loop, &allowed, 1);  // and who may, asks
+    assert_int_equal(1, trace_count(trace, "\"load_total\"", NULL));
+    trace_end(loop->db, trace);
 }
 
 #define SHEEP_STREAM "trial/counter/sheep"

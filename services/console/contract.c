@@ -127,26 +127,6 @@ static json_t *value_json(const ProtobufCFieldDescriptor *field, const void *val
     return NULL;
 }
 
-static size_t step_of(ProtobufCType type)
-{
-    switch (type) {
-    case PROTOBUF_C_TYPE_STRING:
-    case PROTOBUF_C_TYPE_MESSAGE:
-        return sizeof(void *);
-    case PROTOBUF_C_TYPE_BYTES:
-        return sizeof(ProtobufCBinaryData);
-    case PROTOBUF_C_TYPE_INT64:
-    case PROTOBUF_C_TYPE_SINT64:
-    case PROTOBUF_C_TYPE_SFIXED64:
-    case PROTOBUF_C_TYPE_UINT64:
-    case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-        return 8;
-    default:
-        return 4;
-    }
-}
-
 // A list, also when it is empty.
 static json_t *list_json(const ProtobufCFieldDescriptor *field, const uint8_t *body)
 {
@@ -155,7 +135,7 @@ static json_t *list_json(const ProtobufCFieldDescriptor *field, const uint8_t *b
     json_t *list = json_array();
 
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, value_json(field, values + i * step_of(field->type)));
+        json_array_append_new(list, value_json(field, values + i * message_value_size(field->type)));
     return list;
 }
 

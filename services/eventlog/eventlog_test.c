@@ -1,7 +1,7 @@
 // eventlog: what may stand in the log and what may not, against a real PostgreSQL.
 #include "eventlog.h"
 
-#include "db/connection.h"
+#include "check/trace.h"
 
 #include "check/check.h"
 #include "db/connection.h"
@@ -187,20 +187,13 @@ static void what_all_services_have_in_common_is_taken_from_each_in_its_place(voi
 static int waits_to_append(struct fixture *fixture, const char *stream, uint64_t version)
 {
     Event event = an_event(fixture, stream, version);
-    FILE *trace = tmpfile();
-    char line[4096];
-    int count = 0;
+    FILE *trace = trace_begin(fixture->log.db);
     size_t added;
 
-    assert_non_null(trace);
-    PQtrace(fixture->log.db->connection, trace);
     append(fixture, &event, 1, &added);
-    PQuntrace(fixture->log.db->connection);
     assert_int_equal(1, added);
-    rewind(trace);
-    while (fgets(line, sizeof line, trace) != NULL)
-        count += strstr(line, "\tReadyForQuery") != NULL;
-    fclose(trace);
+    int count = trace_count(trace, TRACE_WAIT, NULL);
+    trace_end(fixture->log.db, trace);
     return count;
 }
 
