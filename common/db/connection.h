@@ -5,12 +5,29 @@
 
 #include <libpq-fe.h>
 
+// Somebody who asks for rows. Of a statement of many he gets those of his key.
+struct asker {
+    const struct arg *key;  // NULL: all rows are his
+    arena_t *arena;         // where they go
+    struct rows *rows;
+    struct asker *next;
+};
+
 // A statement of the transaction under way that was sent and whose result nobody has read yet.
 struct sent {
-    const char *name;   // of the statement
-    arena_t *arena;     // where its rows go
-    struct rows *rows;  // NULL: nobody asks for them
-    bool changes_one;   // it must change exactly one row
+    const char *name;             // of the statement
+    const struct asker *askers;   // NULL: nobody asks for its rows
+    int changes;                  // it must change exactly so many rows; 0: it may change any
+};
+
+// What is gathered of a statement of many: many.c.
+#define MANY_GROUPS 16
+struct gathering {
+    const struct sql *sql;
+    struct gathered *rows, **last;
+    int count;
+    struct asker *askers, **last_asker;
+    bool changes;  // one row for each that is gathered
 };
 
 struct db {
@@ -18,7 +35,10 @@ struct db {
     bool begun;          // a transaction is under way, and the connection in pipeline mode
     struct sent *sent;   // in the order they were sent
     int n_sent, sent_room;
-    bool expecting;      // one of them must change a row
+    bool expecting;      // one of them must change rows
+    arena_t *gathered;   // lives until it is sent: what stands in groups; and until it is read: who asks
+    struct gathering groups[MANY_GROUPS];
+    int n_groups;
     char *url;
     char *schema;
     char *application_name;
@@ -37,6 +57,7 @@ struct values {
     int *formats;
 };
 struct values values_of(arena_t *arena, const struct arg args[], int n_args);
+const struct arg *values_copy(arena_t *arena, const struct arg args[], int n_args);
 
 // Is the connection there, as far as libpq knows?
 bool db_connected(const db_t *db);
@@ -44,8 +65,8 @@ bool db_connected(const db_t *db);
 // Give the connection up, with the transaction it was in.
 void db_disconnect(db_t *db);
 
-// A result's rows, copied into the arena, bytea decoded.
-struct rows rows_copy(arena_t *arena, const PGresult *result);
+// A result's rows, copied into the arena, bytea decoded; with a key, those that begin with it.
+struct rows rows_copy(arena_t *arena, const PGresult *result, const struct arg *key);
 
 // What a failure means, by SQLSTATE. `what` completes "the database failed to ...". result may be NULL: then the
 // connection tells. A connection that is no longer good is finished.
@@ -61,6 +82,18 @@ status_t db_fit(struct message *message, const struct migration *const *lists, b
 
 // The result of the oldest statement of a pipeline whose result was not read, and with it the NULL that follows it.
 PGresult *db_next_result(db_t *db);
+
+// Send a statement of the transaction under way, now.
+status_t db_send(struct message *message, const struct sql *sql, const struct arg args[], int n_args,
+                 const struct sent *sent);
+
+// Gather one row of a statement of many. changes: it must change one row. ret: see db_later.
+status_t many_gather(struct message *message, const struct sql *sql, const struct arg args[], int n_args,
+                     bool changes, struct rows *ret);
+// Send what is gathered.
+status_t many_send(struct message *message);
+// One row's values as arrays, for a statement of many by itself.
+const struct arg *many_of_one(struct message *message, const struct arg args[], int n_args);
 
 // Run a text that was not prepared; for what is said once: set-up and migrations. Without values it may be many statements.
 status_t db_execute(struct message *message, const char *what, const char *text, const struct arg args[],

@@ -60,6 +60,7 @@ void db_disconnect(db_t *db)
     db->connection = NULL;
     db->begun = false;
     db->n_sent = 0;
+    db->n_groups = 0;
     db->expecting = false;
 }
 
@@ -120,7 +121,7 @@ status_t db_settle(struct message *message, const char *what, PGresult *result, 
     if (said != PGRES_COMMAND_OK && said != PGRES_TUPLES_OK)
         status = db_failed(message, what, result);
     else if (ret != NULL)
-        *ret = rows_copy(message->arena, result);
+        *ret = rows_copy(message->arena, result, NULL);
     PQclear(result);
     return status;
 }
@@ -264,6 +265,7 @@ db_t *db_new(const struct db_config *config)
         .url = kept(config->url),
         .schema = kept(config->schema),
         .application_name = kept(config->application_name != NULL ? config->application_name : "tildel"),
+        .gathered = arena_new(LIMIT_ARENA_BYTES),
         .statements = kept_lists(config->statements),
         .migrations = kept_steps(config->migrations)};
     return db;
@@ -282,6 +284,7 @@ void db_destroy(db_t **db_p)
     free((void *)db->statements);
     free((void *)db->migrations);
     free(db->sent);
+    arena_destroy(&db->gathered);
     free(db);
     *db_p = NULL;
 }

@@ -13,6 +13,7 @@ struct sql {
     const char *name;
     const char *text;
     int params;
+    bool many;  // see "Statements of many"
 };
 
 // One schema step. Made from a `-- schema: N what` block of a store.sql; applied once, in order of N.
@@ -86,9 +87,16 @@ void db_rollback(struct message *message);
 status_t db_run(struct message *message, const struct sql *sql, const struct arg args[], int n_args,
                 struct rows *ret);
 
-// The same, but what it returns is asked for later: *ret, which must live until then, is filled by whatever waits next.
+// The same, but what it returns is asked for later: *ret, which must live until then, is filled by whatever waits next;
+// rows_came tells whether that has been.
 status_t db_later(struct message *message, const struct sql *sql, const struct arg args[], int n_args,
                   struct rows *ret);
+
+#define ROWS_NOT_YET -1  // so many columns has an answer that is not here yet
+static inline bool rows_came(const struct rows *rows)
+{
+    return rows->columns != ROWS_NOT_YET;
+}
 
 // Within a transaction: send a statement that must change exactly one row. When it does not, what waits next is POISON:
 // the tables are not what the log says. It is known before anything is committed.
@@ -99,6 +107,16 @@ status_t db_change(struct message *message, const struct sql *sql, const struct 
 // many messages are asked for in one round trip. Lives in the message's arena, as long as the transaction. It is for who
 // asks to know that nothing changes the answer in between.
 status_t db_ahead(struct message *message, const struct sql *sql, const struct arg args[], int n_args);
+
+// Statements of many: marked (many) in their store.sql. In SQL each of their values is an array; to the caller it is one
+// value, and the statement is about one row. Within a transaction they are gathered, and go out as one statement for all
+// rows when somebody waits or says something else to the database. So what a batch of commands does to each of its cases costs
+// the server one statement for all.
+//
+// The first value is the key. What is said under one key goes out in the order in which it was said; what is said under
+// different keys may change places. Mark only statements for which that is right, which return rows with the key as their
+// first column, those of one key beside each other, and lock rows in an order of their own (ORDER BY the key).
+// A db_change of many must change as many rows as were gathered.
 
 // Wait for all that was sent. OK when nothing was, or when all of it did well.
 status_t db_wait(struct message *message);

@@ -525,12 +525,12 @@ static void what_is_asked_for_later_is_there_when_the_commit_is(void **state)
 static void rows_that_nobody_asks_for_any_more_are_not_filled(void **state)
 {
     struct message *message = *state;
-    struct rows counted = {.count = -7};
+    struct rows counted;
 
     assert_int_equal(OK, db_begin(message));
     assert_int_equal(OK, db_later(message, &sql_count_things, NULL, 0, &counted));
     db_rollback(message);
-    assert_int_equal(-7, counted.count);
+    assert_false(rows_came(&counted));
 }
 
 static void what_was_asked_ahead_is_there_for_its_message_and_once(void **state)
@@ -573,6 +573,164 @@ static void what_failed_ahead_fails_whoever_waits(void **state)
     db_rollback(message);
     assert_int_equal(OK, db_begin(&after));
     assert_int_equal(OK, db_commit(&after));
+}
+
+// ------------------------------------------------------------------------------------------ statements of many
+
+static int number_of(struct message *message, const char *id)
+{
+    struct message own = next(message);
+    struct rows rows;
+
+    assert_int_equal(OK, RUN(&own, find_many, &rows, TEXT(id)));
+    return rows.count == 1 ? (int)row_int(&rows, 0, 1) : 0;
+}
+
+// How often this statement was sent; ends the trace.
+static int sent(const struct message *message, FILE *trace, const char *name)
+{
+    int count = trace_count(trace, arena_printf(message->arena, "\tBind\t%*s \"\" \"%s\"", 0, "", name), NULL);
+
+    trace_end(message->db, trace);
+    return count;
+}
+
+static void what_is_said_for_each_row_goes_out_once_for_all(void **state)
+{
+    struct message *message = *state;
+
+    FILE *trace = trace_begin(message->db);
+    assert_int_equal(OK, db_begin(message));
+    for (int i = 0; i < 100; i++) {
+        const char *id = arena_printf(message->arena, "%d \"{,}\\", i);
+        assert_int_equal(OK, CHANGE(message, add_many, TEXT(id), i == 7 ? TEXT(NULL) : INT(-i)));
+        assert_int_equal(OK, CHANGE(message, renumber_many, TEXT(id), INT(-i - 1)));
+    }
+    assert_int_equal(OK, db_commit(message));
+    assert_int_equal(1, sent(message, trace, "add_many"));
+    assert_int_equal(100, things(message));
+    assert_int_equal(-100, number_of(message, "99 \"{,}\\"));
+}
+
+static void under_one_key_all_is_done_in_the_order_in_which_it_was_said(void **state)
+{
+    struct message *message = *state;
+
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, CHANGE(message, add_many, TEXT("a"), INT(1)));
+    assert_int_equal(OK, CHANGE(message, renumber_many, TEXT("a"), INT(2)));
+    assert_int_equal(OK, CHANGE(message, add_many, TEXT("b"), INT(1)));
+    assert_int_equal(OK, CHANGE(message, renumber_many, TEXT("b"), INT(2)));
+    assert_int_equal(OK, CHANGE(message, renumber_many, TEXT("a"), INT(3)));  // and not both in one UPDATE
+    assert_int_equal(3, number_of(message, "a"));
+    assert_int_equal(2, number_of(message, "b"));
+    assert_int_equal(OK, CHANGE(message, add_many, TEXT("d"), INT(1)));
+    assert_int_equal(OK, CHANGE(message, renumber_many, TEXT("c"), INT(4)));
+    assert_int_equal(OK, CHANGE(message, add_many, TEXT("c"), INT(5)));  // may not pass the one before it
+    assert_int_equal(POISON, db_commit(message));
+    says(message, "renumber_many changed 0 rows instead of 1");
+    db_rollback(message);
+}
+
+static void what_is_gathered_goes_before_whatever_is_said_next(void **state)
+{
+    struct message *message = *state;
+    struct rows rows;
+
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, CHANGE(message, add_many, TEXT("a"), INT(1)));
+    assert_int_equal(OK, RUN(message, renumber_thing, NULL, TEXT("a"), INT(2)));
+    assert_int_equal(OK, CHANGE(message, add_many, TEXT("b"), INT(1)));
+    assert_int_equal(OK, RUN0(message, count_things, &rows));
+    assert_int_equal(2, row_int(&rows, 0, 0));
+    assert_int_equal(OK, db_commit(message));
+    assert_int_equal(2, number_of(message, "a"));
+}
+
+static void each_who_asks_gets_the_rows_of_his_key(void **state)
+{
+    static const uint8_t bytes[] = {0, 1, 255};
+    struct message *message = *state, own = next(message);
+    struct rows rows[4], nothing;
+
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, CHANGE(message, add_many, TEXT("a"), INT(1)));
+    assert_int_equal(OK, CHANGE(message, add_many, TEXT("ab"), INT(2)));
+    FILE *trace = trace_begin(message->db);
+    assert_int_equal(OK, LATER(message, find_many, &rows[0], TEXT("b")));
+    assert_int_equal(OK, LATER(message, find_many, &rows[1], TEXT("ab")));
+    assert_int_equal(OK, LATER(message, find_many, &rows[2], TEXT("a")));
+    assert_int_equal(OK, LATER(message, find_many, &rows[3], TEXT("a")));
+    assert_false(rows_came(&rows[0]));
+    assert_int_equal(OK, AHEAD(&own, find_many, TEXT("ab")));
+    assert_int_equal(OK, db_wait(message));
+    assert_int_equal(1, sent(message, trace, "find_many"));
+    assert_true(rows_came(&rows[0]));
+    assert_int_equal(0, rows[0].count);
+    assert_int_equal(1, rows[1].count);
+    assert_int_equal(2, row_int(&rows[1], 0, 1));
+    for (int i = 2; i < 4; i++) {
+        assert_int_equal(1, rows[i].count);
+        assert_int_equal(1, row_int(&rows[i], 0, 1));
+    }
+    assert_int_equal(OK, RUN(&own, find_many, &rows[0], TEXT("ab")));
+    assert_int_equal(2, row_int(&rows[0], 0, 1));
+    // no bytes are bytes, also when another row has some
+    assert_int_equal(OK, LATER(message, echo_many, &nothing, TEXT("a"), BYTES("", 0)));
+    assert_int_equal(OK, RUN(message, echo_many, &rows[0], TEXT("b"), BYTES(bytes, sizeof bytes)));
+    assert_memory_equal(bytes, row_bytes(&rows[0], 0, 1).data, sizeof bytes);
+    assert_false(row_null(&nothing, 0, 1));
+    assert_int_equal(OK, db_commit(message));
+}
+
+static void a_change_of_many_that_met_too_few_rows_is_poison(void **state)
+{
+    struct message *message = *state;
+
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, CHANGE(message, add_many, TEXT("a"), INT(1)));
+    assert_int_equal(OK, RUN(message, renumber_many, NULL, TEXT("nobody"), INT(2)));  // may meet none
+    assert_int_equal(OK, CHANGE(message, renumber_many, TEXT("a"), INT(2)));
+    assert_int_equal(OK, CHANGE(message, renumber_many, TEXT("no one"), INT(2)));
+    assert_int_equal(POISON, db_commit(message));
+    says(message, "renumber_many changed 1 rows instead of 2");
+    db_rollback(message);
+    assert_int_equal(0, things(message));
+}
+
+static void what_was_gathered_is_rolled_back_with_the_rest(void **state)
+{
+    struct message *message = *state, after = next(message);
+
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, CHANGE(message, add_many, TEXT("a"), INT(1)));
+    db_rollback(message);
+    assert_int_equal(OK, db_begin(&after));
+    assert_int_equal(OK, CHANGE(&after, add_many, TEXT("b"), INT(1)));
+    assert_int_equal(OK, db_commit(&after));
+    assert_int_equal(1, things(message));
+}
+
+static void more_than_may_be_kept_is_sent_in_parts(void **state)
+{
+    static uint8_t bytes[LIMIT_EVENT_BYTES];
+    struct message *message = *state;
+
+    FILE *trace = trace_begin(message->db);
+    assert_int_equal(OK, db_begin(message));
+    for (int i = 0; i < 60; i++)
+        assert_int_equal(OK, RUN(message, echo_many, NULL, TEXT("a"), BYTES(bytes, sizeof bytes)));
+    assert_int_equal(OK, db_commit(message));
+    assert_int_equal(3, sent(message, trace, "echo_many"));
+}
+
+static void by_itself_a_statement_of_many_is_of_one(void **state)
+{
+    struct message *message = *state;
+
+    assert_int_equal(OK, RUN(message, add_many, NULL, TEXT("a"), INT(1)));
+    assert_int_equal(1, number_of(message, "a"));
+    assert_int_equal(0, number_of(message, "b"));
 }
 
 // ------------------------------------------------------------------------------------------------ the connection
@@ -727,6 +885,14 @@ int main(void)
         EACH(rows_that_nobody_asks_for_any_more_are_not_filled),
         EACH(what_was_asked_ahead_is_there_for_its_message_and_once),
         EACH(what_failed_ahead_fails_whoever_waits),
+        EACH(what_is_said_for_each_row_goes_out_once_for_all),
+        EACH(under_one_key_all_is_done_in_the_order_in_which_it_was_said),
+        EACH(what_is_gathered_goes_before_whatever_is_said_next),
+        EACH(each_who_asks_gets_the_rows_of_his_key),
+        EACH(a_change_of_many_that_met_too_few_rows_is_poison),
+        EACH(what_was_gathered_is_rolled_back_with_the_rest),
+        EACH(more_than_may_be_kept_is_sent_in_parts),
+        EACH(by_itself_a_statement_of_many_is_of_one),
         EACH(a_connection_lost_in_a_transaction_is_retried_on_a_new_one),
         EACH(a_connection_lost_while_idle_is_made_anew_without_a_word),
         EACH(a_connection_is_set_up_as_it_must_be),

@@ -57,6 +57,14 @@ SELECT n, CASE WHEN n = $1::bigint THEN pg_terminate_backend(pg_backend_pid()) E
 SELECT number FROM thing WHERE id = $1
 -- name: renumber_thing
 UPDATE thing SET number = $2::bigint WHERE id = $1
+-- name: add_many (many)
+INSERT INTO thing (id, number) SELECT * FROM unnest($1::text[], $2::bigint[])
+-- name: renumber_many (many)
+UPDATE thing SET number = given.number FROM unnest($1::text[], $2::bigint[]) AS given (id, number) WHERE thing.id = given.id
+-- name: find_many (many)
+SELECT id, number FROM thing WHERE id = ANY ($1::text[]) ORDER BY id
+-- name: echo_many (many)
+SELECT key, bytes FROM unnest($1::text[], $2::bytea[]) AS row (key, bytes) ORDER BY key
 -- name: fail_with
 SELECT complain($1)
 -- name: at_the_last_moment

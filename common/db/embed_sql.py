@@ -5,13 +5,15 @@
 
 A store.sql is blocks. A line `-- schema: N what` begins step N of the schema (1, 2, 3 ...), after which programs that
 know step N - 1 still run, or step K when the line ends in `(programs from K)`; a line `-- name: x`
-begins the prepared statement sql_x, of at most 55 characters. Comment lines right above such a line belong to it.
+begins the prepared statement sql_x, of at most 55 characters, and `-- name: x (many)` one that takes each of its values
+as an array (db.h). Comment lines right above such a line belong to it.
 The header holds migrations_NAME[], ended by {0, NULL, 0}; one sql_x for each statement; and sql_NAME_all[], ended by
 NULL.
 """
 import re
 import sys
 
+MANY = ' (many)'
 MARK = re.compile(r'^--\s*(schema|name):\s*(.*?)\s*$')
 # What may hold a $ that is no parameter: comments, quoted text and identifiers, dollar-quoted text.
 NOT_PARAMETERS = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\"[^\"]*\"|\$(\w*)\$.*?\$\1\$", re.S)
@@ -79,8 +81,9 @@ def read(text):
             check_step(number, argument, steps)
             steps.append((lines, oldest_program(number, argument, len(steps) + 1)))
         else:
-            check_name(number, argument, statements)
-            statements[argument] = lines
+            name = argument.removesuffix(MANY)
+            check_name(number, name, statements)
+            statements[name] = (lines, argument.endswith(MANY))
     return steps, statements
 
 
@@ -100,9 +103,10 @@ def header(source, name, steps, statements):
     out.append(f'static const struct migration migrations_{name}[] {unused} = {{')
     out += [f'    {{{number},\n{literal(lines)},\n     {oldest}}},' for number, (lines, oldest) in enumerate(steps, 1)]
     out += ['    {0, NULL, 0},', '};', '']
-    for statement, lines in statements.items():
+    for statement, (lines, many) in statements.items():
         out.append(f'static const struct sql sql_{statement} {unused} = {{')
-        out += [f'    .name = "{statement}", .params = {parameters(lines)}, .text =', literal(lines) + '};', '']
+        of = ', .many = true' if many else ''
+        out += [f'    .name = "{statement}", .params = {parameters(lines)}{of}, .text =', literal(lines) + '};', '']
     out.append(f'static const struct sql *const sql_{name}_all[] {unused} = {{')
     out += [f'    &sql_{statement},' for statement in statements]
     out += ['    NULL,', '};', '']

@@ -42,6 +42,12 @@ class EmbedSql(unittest.TestCase):
         self.assertNotIn('why', header)
         self.assertIn('&sql_look,\n    NULL,', header)
 
+    def test_a_statement_of_many_is_marked(self):
+        header, _ = embed('-- name: add (many)\nINSERT INTO a SELECT * FROM unnest($1::text[])\n')
+        self.assertIn('.name = "add", .params = 1, .many = true, .text =', header)
+        self.refused('-- name: add (few)\nA;\n', 'store.sql:1: the name "add (few)" is not 1 to 55 of a-z, 0-9 and _, '
+                     'beginning with a letter')
+
     def test_parameters_are_not_looked_for_in_quotes_and_comments(self):
         header, _ = embed('-- name: a\nSELECT \'$4\', "$5", $$ $6 $$, $q$ $7 $q$, $10 -- $11\n/* $12\n $13 */\n')
         self.assertIn('.params = 10,', header)

@@ -24,7 +24,7 @@ static void remember(db_t *db, const struct sent *sent)
         assert(db->sent != NULL);
     }
     db->sent[db->n_sent++] = *sent;
-    db->expecting |= sent->changes_one;
+    db->expecting |= sent->changes > 0;
 }
 
 static status_t is_down(struct message *message)
@@ -37,8 +37,8 @@ static const char *what_runs(struct message *message, const char *name)
     return arena_printf(message->arena, "run %s", name);
 }
 
-static status_t send_statement(struct message *message, const struct sql *sql, const struct arg args[],
-                               int n_args, const struct sent *sent)
+status_t db_send(struct message *message, const struct sql *sql, const struct arg args[], int n_args,
+                 const struct sent *sent)
 {
     db_t *db = message->db;
 
@@ -50,6 +50,15 @@ static status_t send_statement(struct message *message, const struct sql *sql, c
         return db_failed(message, what_runs(message, sql->name), NULL);
     remember(db, sent);
     return OK;
+}
+
+// Behind what is gathered.
+static status_t send_statement(struct message *message, const struct sql *sql, const struct arg args[],
+                               int n_args, const struct sent *sent)
+{
+    status_t status = many_send(message);
+
+    return status == OK ? db_send(message, sql, args, n_args, sent) : status;
 }
 
 // BEGIN, COMMIT, ROLLBACK.
@@ -69,10 +78,10 @@ static status_t settle_one(struct message *message, const struct sent *sent, con
 
     if (said != PGRES_COMMAND_OK && said != PGRES_TUPLES_OK)
         return db_failed(message, what_runs(message, sent->name), result);
-    if (sent->rows != NULL)
-        *sent->rows = rows_copy(sent->arena, result);
-    if (sent->changes_one && changed != 1)
-        return fail(message, POISON, "%s changed %d rows instead of 1", sent->name, changed);
+    for (const struct asker *asker = sent->askers; asker != NULL; asker = asker->next)
+        *asker->rows = rows_copy(asker->arena, result, asker->key);
+    if (sent->changes > 0 && changed != sent->changes)
+        return fail(message, POISON, "%s changed %d rows instead of %d", sent->name, changed, sent->changes);
     return OK;
 }
 
@@ -88,8 +97,10 @@ static status_t settle_sent(struct message *message)
             status = settle_one(message, &db->sent[i], result);
         PQclear(result);
     }
+    assert(db->n_groups == 0);
     db->n_sent = 0;
     db->expecting = false;
+    arena_reset(db->gathered);
     return status;
 }
 
@@ -104,11 +115,12 @@ status_t db_wait(struct message *message)
 
     if (!db_connected(db))
         return is_down(message);
-    if (db->n_sent == 0)
-        return OK;
+    status_t status = many_send(message);
+    if (status != OK || db->n_sent == 0)
+        return status;
     if (PQpipelineSync(db->connection) != 1)
         return sync_failed(message);
-    status_t status = settle_sent(message);
+    status = settle_sent(message);
     if (db_connected(db))
         PQclear(db_next_result(db));  // of the Sync
     return status;
@@ -188,7 +200,9 @@ status_t db_commit(struct message *message)
 
     if (!db_connected(db) || !db->begun)
         return fail(message, RETRY, "the database connection was lost before the commit");
-    status_t status = db->expecting ? db_wait(message) : OK;
+    status_t status = many_send(message);
+    if (status == OK && db->expecting)
+        status = db_wait(message);
     if (status == OK)
         status = send_word(message, "COMMIT", "commit");
     if (status == OK && PQpipelineSync(db->connection) != 1)
@@ -210,6 +224,7 @@ void db_rollback(struct message *message)
     if (!db->begun)
         return;
     own.db = db;
+    db->n_groups = 0;
     for (int i = 0; i < db->n_sent; i++)
         db->sent[i] = (struct sent){.name = db->sent[i].name};  // nobody asks any more
     db_wait(&own);
@@ -265,14 +280,28 @@ status_t db_execute(struct message *message, const char *what, const char *text,
     return status;
 }
 
+// NULL when nobody asks.
+static const struct asker *asker_new(struct message *message, struct rows *rows)
+{
+    if (rows == NULL)
+        return NULL;
+    struct asker *asker = arena_alloc(message->db->gathered, sizeof *asker);
+    *asker = (struct asker){.arena = message->arena, .rows = rows};
+    return asker;
+}
+
 status_t db_later(struct message *message, const struct sql *sql, const struct arg args[], int n_args,
                   struct rows *ret)
 {
     assert(message->db != NULL && n_args == sql->params && !message->db->busy);
     if (!message->db->begun)
-        return run_alone(message, sql, args, n_args, ret);
+        return run_alone(message, sql, sql->many ? many_of_one(message, args, n_args) : args, n_args, ret);
+    if (ret != NULL)
+        *ret = (struct rows){.columns = ROWS_NOT_YET};
+    if (sql->many)
+        return many_gather(message, sql, args, n_args, false, ret);
     return send_statement(message, sql, args, n_args,
-                          &(struct sent){.name = sql->name, .arena = message->arena, .rows = ret});
+                          &(struct sent){.name = sql->name, .askers = asker_new(message, ret)});
 }
 
 status_t db_change(struct message *message, const struct sql *sql, const struct arg args[], int n_args)
@@ -281,13 +310,12 @@ status_t db_change(struct message *message, const struct sql *sql, const struct 
     if (!message->db->begun)
         return db_connected(message->db) ? fail(message, POISON, "%s stands in no transaction", sql->name)
                                          : is_down(message);
-    return send_statement(message, sql, args, n_args,
-                          &(struct sent){.name = sql->name, .changes_one = true});
+    if (sql->many)
+        return many_gather(message, sql, args, n_args, true, NULL);
+    return send_statement(message, sql, args, n_args, &(struct sent){.name = sql->name, .changes = 1});
 }
 
 // ------------------------------------------------------------------------------------------------------- ahead
-
-#define NOT_YET -1  // as many columns has an answer that is not here yet
 
 // What was asked for a message before it came in hand.
 struct ahead {
@@ -297,18 +325,6 @@ struct ahead {
     struct rows rows;
     struct ahead *next;
 };
-
-static const struct arg *args_copy(arena_t *arena, const struct arg args[], int n_args)
-{
-    struct arg *copy = arena_alloc(arena, sizeof *copy * (size_t)(n_args + 1));
-
-    for (int i = 0; i < n_args; i++) {
-        copy[i] = args[i];
-        if (args[i].bytes != NULL)
-            copy[i].bytes = arena_copy(arena, args[i].bytes, args[i].size);
-    }
-    return copy;
-}
 
 static bool same_args(const struct arg *one, const struct arg *other, int n_args)
 {
@@ -327,9 +343,8 @@ status_t db_ahead(struct message *message, const struct sql *sql, const struct a
 
     assert(message->db->begun);
     *ahead = (struct ahead){.sql = sql,
-                            .args = args_copy(message->arena, args, n_args),
-                            .n_args = n_args,
-                            .rows = {.columns = NOT_YET}};
+                            .args = values_copy(message->arena, args, n_args),
+                            .n_args = n_args};
     status_t status = db_later(message, sql, args, n_args, &ahead->rows);
     while (*last != NULL)
         last = &(*last)->next;
@@ -361,7 +376,7 @@ status_t db_run(struct message *message, const struct sql *sql, const struct arg
 
     if (status != OK || ret == NULL || !message->db->begun)
         return status;
-    if (ahead == NULL || ahead->rows.columns == NOT_YET)
+    if (ahead == NULL || !rows_came(&ahead->rows))
         status = db_wait(message);
     if (ahead != NULL)
         *ret = ahead->rows;

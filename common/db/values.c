@@ -72,16 +72,27 @@ static const struct arg *cell(const struct rows *rows, int row, int column)
     return &rows->cells[row * rows->columns + column];
 }
 
-struct rows rows_copy(arena_t *arena, const PGresult *result)
+static bool begins_with(const PGresult *result, int row, const struct arg *key)
 {
-    struct rows rows = {.count = PQntuples(result),
-                        .affected = atoi(PQcmdTuples((PGresult *)result)),
+    return key == NULL || ((size_t)PQgetlength(result, row, 0) == key->size &&
+                           memcmp(PQgetvalue(result, row, 0), key->bytes, key->size) == 0);
+}
+
+struct rows rows_copy(arena_t *arena, const PGresult *result, const struct arg *key)
+{
+    int from = 0, count = 0;
+
+    while (from < PQntuples(result) && !begins_with(result, from, key))
+        from++;
+    while (from + count < PQntuples(result) && begins_with(result, from + count, key))
+        count++;
+    struct rows rows = {.count = count,
+                        .affected = key != NULL ? count : atoi(PQcmdTuples((PGresult *)result)),
                         .columns = PQnfields(result)};
     struct arg *cells = arena_alloc(arena, (size_t)rows.count * (size_t)rows.columns * sizeof *cells);
-
     for (int row = 0; row < rows.count; row++)
         for (int column = 0; column < rows.columns; column++)
-            cells[row * rows.columns + column] = cell_copy(arena, result, row, column);
+            cells[row * rows.columns + column] = cell_copy(arena, result, from + row, column);
     rows.cells = cells;
     return rows;
 }
@@ -100,6 +111,21 @@ struct values values_of(arena_t *arena, const struct arg args[], int n_args)
         values.formats[i] = args[i].binary;
     }
     return values;
+}
+
+const struct arg *values_copy(arena_t *arena, const struct arg args[], int n_args)
+{
+    struct arg *copy = arena_alloc(arena, sizeof *copy * (size_t)(n_args + 1));
+
+    for (int i = 0; i < n_args; i++) {
+        copy[i] = args[i];
+        if (args[i].bytes == NULL)
+            continue;
+        char *bytes = arena_alloc(arena, args[i].size + 1);  // a text ends with a NUL
+        memcpy(bytes, args[i].bytes, args[i].size);
+        copy[i].bytes = bytes;
+    }
+    return copy;
 }
 
 struct arg db_text(const char *text)
