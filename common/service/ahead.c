@@ -66,13 +66,24 @@ static int find_asking(struct loop *loop, struct work works[], int count, struct
     return n;
 }
 
-static status_t ask_one(struct loop *loop, struct message *message, const struct asking *asking)
+// Only the first about each case; they are sorted.
+static int first_of_each(struct asking askings[], int count)
+{
+    int n = 0;
+
+    for (int i = 0; i < count; i++)
+        if (n == 0 || strcmp(askings[n - 1].case_id, askings[i].case_id) != 0)
+            askings[n++] = askings[i];
+    return n;
+}
+
+static status_t ask_one(struct loop *loop, struct message *message, const struct asking *asking,
+                        handle_f *how)
 {
     struct message own = work_message(loop, asking->work, loop->batch);
 
-    status_t status = private_ahead(&own, asking->work->command);
-    if (status == OK)
-        status = asking->row->ahead(&own, asking->work->command);
+    own.ahead = asking->work->ahead;
+    status_t status = how(&own, asking->work->command);
     assert(!own.emitted && !own.asked && !own.answer_descriptor && "an ahead only asks");
     asking->work->ahead = own.ahead;
     return status == OK ? OK : fail(message, status, "%s", own.reason);
@@ -82,22 +93,21 @@ status_t ahead_ask(struct loop *loop, struct message *message, struct work works
                    struct harvest *harvest)
 {
     struct asking askings[LIMIT_BATCH_MESSAGES];
-    const char *streams[LIMIT_BATCH_MESSAGES], *last = NULL;
+    const char *streams[LIMIT_BATCH_MESSAGES];
     status_t status = OK;
-    int held = 0;
 
     for (int i = 0; i < count; i++) {
         works[i].ahead = NULL;
         works[i].command = NULL;
     }
-    int n = find_asking(loop, works, count, askings);
-    for (int i = 0; status == OK && i < n; i++) {
-        if (last && strcmp(last, askings[i].case_id) == 0)
-            continue;
-        last = askings[i].case_id;
-        streams[held++] = arena_printf(loop->batch, "%s/%s/%s", loop->service->name, askings[i].row->kind,
-                                       last);
-        status = ask_one(loop, message, &askings[i]);
-    }
-    return status == OK ? streams_hold(message, harvest, streams, held) : status;
+    int n = first_of_each(askings, find_asking(loop, works, count, askings));
+    // All keys before all rows, as a command by itself does it: so that no two wait for one another.
+    for (int i = 0; status == OK && i < n; i++)
+        status = ask_one(loop, message, &askings[i], private_ahead);
+    for (int i = 0; status == OK && i < n; i++)
+        status = ask_one(loop, message, &askings[i], askings[i].row->ahead);
+    for (int i = 0; i < n; i++)
+        streams[i] = arena_printf(loop->batch, "%s/%s/%s", loop->service->name, askings[i].row->kind,
+                                  askings[i].case_id);
+    return status == OK ? streams_hold(message, harvest, streams, n) : status;
 }

@@ -107,7 +107,6 @@ struct kept {
     const uint8_t *key;  // NULL: it has none
     struct erasure erasure;
     const char *law, *by;
-    uint32_t texts;
 };
 
 static status_t load_kept(struct message *message, const char *case_id, struct kept *ret)
@@ -117,13 +116,22 @@ static status_t load_kept(struct message *message, const char *case_id, struct k
     status_t status = RUN(message, loop_load_private_key, &rows, TEXT(case_id));
     if (status != OK)
         return status;
-    ProtobufCBinaryData key = row_bytes(&rows, 0, 0);
-    *ret = (struct kept){.key = row_null(&rows, 0, 0) ? NULL : key.data,
-                         .erasure = {.at_us = row_int(&rows, 0, 1), .ground = row_text(&rows, 0, 2)},
-                         .law = row_text(&rows, 0, 3),
-                         .by = row_text(&rows, 0, 4),
-                         .texts = (uint32_t)row_int(&rows, 0, 5)};
+    ProtobufCBinaryData key = row_bytes(&rows, 0, 1);
+    *ret = (struct kept){.key = row_null(&rows, 0, 1) ? NULL : key.data,
+                         .erasure = {.at_us = row_int(&rows, 0, 2), .ground = row_text(&rows, 0, 3)},
+                         .law = row_text(&rows, 0, 4),
+                         .by = row_text(&rows, 0, 5)};
     return OK;
+}
+
+static status_t count_texts(struct message *message, const char *case_id, uint32_t *ret)
+{
+    struct rows rows;
+
+    status_t status = RUN(message, loop_count_private, &rows, TEXT(case_id));
+    if (status == OK)
+        *ret = (uint32_t)row_int(&rows, 0, 0);
+    return status;
 }
 
 static status_t hold(struct message *message, const char *case_id)
@@ -223,24 +231,17 @@ status_t private_seal(struct message *message, struct personal *personal)
 
 status_t private_keep(struct message *message, const struct personal *personal)
 {
-    int count = (int)personal->texts.count;
-    struct arg *seals = arena_alloc(message->arena, sizeof *seals * (size_t)(count + 1));
-    struct arg *ciphertexts = arena_alloc(message->arena, sizeof *ciphertexts * (size_t)(count + 1));
     status_t status = OK;
 
-    if (count == 0)
-        return OK;
-    for (int i = 0; i < count; i++) {
+    if (personal->texts.count > 0 && personal->is_new)
+        status = CHANGE(message, loop_keep_private_key, TEXT(personal->case_id),
+                        BYTES(personal->key, sizeof personal->key));
+    for (size_t i = 0; status == OK && i < personal->texts.count; i++) {
         const private_t *part = personal->texts.all[i];
-        seals[i] = BYTES(part->seal.data, part->seal.len);
-        ciphertexts[i] = encrypt(message->arena, personal->key, personal->case_id, part);
-    }
-    if (personal->is_new)
-        status = RUN(message, loop_keep_private_key, NULL, TEXT(personal->case_id),
-                     BYTES(personal->key, sizeof personal->key));
-    if (status == OK)
         status = RUN(message, loop_keep_private, NULL, TEXT(personal->case_id),
-                     db_bytes_array(message, seals, count), db_bytes_array(message, ciphertexts, count));
+                     BYTES(part->seal.data, part->seal.len),
+                     encrypt(message->arena, personal->key, personal->case_id, part));
+    }
     return status;
 }
 
@@ -300,6 +301,8 @@ status_t private_on_get_erasure(struct message *message, const void *body)
     status_t status = check_case(message, "case_id", query->case_id);
     if (status == OK)
         status = load_kept(message, query->case_id, &kept);
+    if (status == OK)
+        status = count_texts(message, query->case_id, &erasure.texts);
     if (status != OK)
         return status;
     erasure.case_id = query->case_id;
@@ -307,7 +310,6 @@ status_t private_on_get_erasure(struct message *message, const void *body)
     erasure.ground = (char *)kept.erasure.ground;
     erasure.law = (char *)kept.law;
     erasure.erased_by = (char *)kept.by;
-    erasure.texts = kept.texts;
     answer(message, &erasure);
     return OK;
 }
@@ -330,9 +332,10 @@ status_t private_on_erase(struct message *message, const void *body)
         status = hold(message, erase->case_id);
     if (status == OK)
         status = load_kept(message, erase->case_id, &kept);
+    if (status == OK)
+        status = count_texts(message, erase->case_id, &erased.texts);
     if (status != OK)
         return status;
-    erased.texts = kept.texts;
     erased.key = kept.key != NULL;
     erased.erased_at_us = kept.erasure.at_us != 0 ? kept.erasure.at_us : message->at_us;
     answer(message, &erased);

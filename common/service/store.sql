@@ -318,27 +318,30 @@ SELECT id, kind, stream, subject, position, type, reason,
 
 -- Personal text.
 
--- name: loop_note_private
-INSERT INTO loop_private_answered (case_id, id) VALUES ($1, $2::uuid) ON CONFLICT (id) DO NOTHING;
+-- name: loop_note_private (many)
+INSERT INTO loop_private_answered (case_id, id) SELECT * FROM unnest($1::text[], $2::uuid[]) ON CONFLICT (id) DO NOTHING;
 
--- name: loop_hold_private
-SELECT pg_advisory_xact_lock(hashtextextended('tildel private ' || current_schema() || ' ' || $1::text, 0));
+-- name: loop_hold_private (many)
+SELECT case_id, pg_advisory_xact_lock(hashtextextended('tildel private ' || current_schema() || ' ' || case_id, 0))
+  FROM unnest($1::text[]) AS wanted (case_id);
 
--- name: loop_load_private_key
-SELECT key, coalesce(at_us, 0), coalesce(ground, ''), coalesce(law, ''), coalesce(erased_by, ''),
-       (SELECT count(*) FROM loop_private AS private WHERE private.case_id = wanted.case_id)
-  FROM (SELECT $1::text AS case_id) AS wanted
+-- name: loop_load_private_key (many)
+SELECT wanted.case_id, key, coalesce(at_us, 0), coalesce(ground, ''), coalesce(law, ''), coalesce(erased_by, '')
+  FROM unnest($1::text[]) AS wanted (case_id)
   LEFT JOIN loop_private_key USING (case_id)
   LEFT JOIN loop_erasure USING (case_id);
 
--- name: loop_keep_private_key
-INSERT INTO loop_private_key (case_id, key) VALUES ($1, $2::bytea);
+-- name: loop_count_private
+SELECT count(*) FROM loop_private WHERE case_id = $1;
 
--- name: loop_keep_private
+-- name: loop_keep_private_key (many)
+INSERT INTO loop_private_key (case_id, key) SELECT * FROM unnest($1::text[], $2::bytea[]);
+
+-- name: loop_keep_private (many)
 INSERT INTO loop_private (case_id, seal, ciphertext)
-SELECT DISTINCT ON (given.seal) $1, given.seal, given.ciphertext
-  FROM unnest($2::bytea[], $3::bytea[]) AS given (seal, ciphertext)
- WHERE NOT EXISTS (SELECT FROM loop_private AS kept WHERE kept.case_id = $1 AND kept.seal = given.seal);
+SELECT DISTINCT ON (given.case_id, given.seal) given.case_id, given.seal, given.ciphertext
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS given (case_id, seal, ciphertext)
+ WHERE NOT EXISTS (SELECT FROM loop_private AS kept WHERE kept.case_id = given.case_id AND kept.seal = given.seal);
 
 -- name: loop_open_private
 SELECT seal, ciphertext FROM loop_private WHERE case_id = $1 AND seal = ANY ($2::bytea[]);

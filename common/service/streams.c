@@ -44,7 +44,7 @@ status_t streams_hold(struct message *message, struct harvest *harvest, const ch
 // Those that the database knows have a version; the others begin.
 static status_t take_held(struct message *message, struct harvest *harvest)
 {
-    status_t status = db_wait(message);
+    status_t status = rows_came(&harvest->held) ? OK : db_wait(message);
 
     if (status != OK)
         return status;

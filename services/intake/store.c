@@ -192,8 +192,8 @@ static status_t load_confirmations(struct message *message, struct dossier *doss
         return status;
     confirmations = arena_alloc(message->arena, ((size_t)rows.count + 1) * sizeof *confirmations);
     for (int i = 0; i < rows.count; i++)
-        confirmations[i] = (struct confirmation){.organisation_number = keep_text(message, &rows, i, 0),
-                                                 .own_ore = row_int(&rows, i, 1)};
+        confirmations[i] = (struct confirmation){.organisation_number = keep_text(message, &rows, i, 1),
+                                                 .own_ore = row_int(&rows, i, 2)};
     dossier->n_confirmations = rows.count;
     dossier->confirmations = confirmations;
     return OK;

@@ -120,11 +120,12 @@ SELECT application.id, call_id, organisation_number, municipality_number, name, 
   FROM application JOIN call ON call.id = application.call_id
  WHERE application.id = $1;
 
--- name: load_application
+-- name: load_application (many)
 SELECT application.id, call_id, organisation_number, municipality_number, name, state, content_version,
        content, content_sha256, requested_version, disregarded, deadline_at_us, draft_expires_hours, late_filing
   FROM application JOIN call ON call.id = application.call_id
- WHERE application.id = $1
+ WHERE application.id = ANY ($1::text[])
+ ORDER BY application.id
    FOR UPDATE OF application;
 
 -- name: hold_call_of
@@ -133,29 +134,38 @@ SELECT id FROM call WHERE id = (SELECT call_id FROM application WHERE applicatio
 -- name: load_late
 SELECT id FROM application WHERE call_id = $1 AND state = 4 AND signed_at_us < $2 ORDER BY id FOR UPDATE;
 
--- name: list_confirmations
-SELECT organisation_number, own_ore FROM confirmation WHERE application_id = $1 ORDER BY organisation_number;
+-- name: list_confirmations (many)
+SELECT application_id, organisation_number, own_ore
+  FROM confirmation
+ WHERE application_id = ANY ($1::text[])
+ ORDER BY application_id, organisation_number;
 
 -- name: find_decision
 SELECT decision FROM heard_decision WHERE application_id = $1;
 
--- name: add_application
+-- name: add_application (many)
 INSERT INTO application (id, call_id, organisation_number, municipality_number, name, state, content_version,
                          content_sha256, requested_version, disregarded)
-VALUES ($1, $2, $3, $4, $5, 1, 0, '', 0, '');
+SELECT id, call_id, organisation_number, municipality_number, name, 1, 0, '', 0, ''
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+    AS given (id, call_id, organisation_number, municipality_number, name);
 
--- name: save_content
+-- name: save_content (many)
 UPDATE application
-   SET state = 1, content_version = $2, content = $3, content_sha256 = $4, requested_version = 0
- WHERE id = $1;
+   SET state = 1, content_version = given.version, content = given.content, content_sha256 = given.sha256,
+       requested_version = 0
+  FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::text[]) AS given (id, version, content, sha256)
+ WHERE application.id = given.id;
 
--- name: put_confirmation
+-- name: put_confirmation (many)
 INSERT INTO confirmation (application_id, organisation_number, own_ore)
-VALUES ($1, $2, $3)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
     ON CONFLICT (application_id, organisation_number) DO UPDATE SET own_ore = excluded.own_ore;
 
--- name: freeze_content
-UPDATE application SET state = 2, requested_version = $2, disregarded = '' WHERE id = $1;
+-- name: freeze_content (many)
+UPDATE application SET state = 2, requested_version = given.version, disregarded = ''
+  FROM unnest($1::text[], $2::bigint[]) AS given (id, version)
+ WHERE application.id = given.id;
 
 -- name: thaw_content
 UPDATE application SET state = 1, requested_version = 0 WHERE id = $1;
