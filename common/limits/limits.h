@@ -26,6 +26,9 @@
 #define LIMIT_PENDING_PER_KEY 4000       // requests one key may have under way at the broker
 #define LIMIT_WORKERS 256                // workers registered at the broker
 #define LIMIT_HWM_MESSAGES 1000          // ZMQ_SNDHWM and ZMQ_RCVHWM
+// Requests that one worker is given and has not answered. A connection learns what was read from it half a high-water mark at
+// a time (libzmq, pipe.cpp), so it may pass for full when half of it is; a worker that takes nothing is forgotten.
+#define LIMIT_CREDIT 480
 #define LIMIT_DEPTH 16                   // nesting of messages; no message type is recursive
 #define LIMIT_TRIES 5                    // tries of one message before it is an incident
 // A service that is this far behind the log and does not gain on it is not ready. A thousand applications at the

@@ -308,6 +308,17 @@ static void a_worker_never_holds_more_than_its_credit(void **state)
     assert_string_equal("three", world->caught[3].body);
 }
 
+static void a_worker_is_given_no_more_than_its_connection_holds(void **state)
+{
+    struct world *world = *state;
+    worker_ready(world, 1, 1024);  // given
+
+    for (int i = 0; i < LIMIT_CREDIT + 20; i++)  // when
+        ask_intake(world, 9, "one");
+
+    assert_int_equal(LIMIT_CREDIT, world->count);  // then
+}
+
 static void an_answer_goes_back_to_who_asked(void **state)
 {
     struct world *world = *state;
@@ -1198,6 +1209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         A_TEST(the_least_recently_used_worker_is_next),
         A_TEST(a_worker_never_holds_more_than_its_credit),
+        A_TEST(a_worker_is_given_no_more_than_its_connection_holds),
         A_TEST(an_answer_goes_back_to_who_asked),
         A_TEST(what_the_broker_stamps_cannot_be_chosen_by_the_sender),
         A_TEST(waiting_does_not_change_when_a_request_was_received),

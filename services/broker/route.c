@@ -244,14 +244,15 @@ static void on_ready(struct broker *broker, const struct registered *key, const 
         return;
     }
     struct office *office = office_make(broker, ready->service);
+    uint32_t credit = ready->credit < LIMIT_CREDIT ? ready->credit : LIMIT_CREDIT;
     if (worker) {  // said again, perhaps because our Disconnect and its Ready crossed
-        worker->credit = ready->credit;
+        worker->credit = credit;
         worker->draining = false;
         worker_settle(worker);
     } else {
-        worker_add(broker, arrival->peer, key, office, ready->credit);
+        worker_add(broker, arrival->peer, key, office, credit);
         log_info("a worker is ready", "service", office->name, "key", key->name, "credit",
-                 log_number(ready->credit), NULL);
+                 log_number(credit), NULL);
     }
     heartbeat_send(broker, arrival->peer);  // it knows the calendar before its first request
     office_dispatch(broker, office);
