@@ -72,7 +72,7 @@ struct wish {
     Eventlog__V1__Appended__One **results;  // one an event, in order
 };
 
-#define APPEND_WISHES      64                 // Appends in one transaction
+#define APPEND_WISHES      240                // Appends in one transaction
 #define APPEND_BATCH_BYTES (2 * 1024 * 1024)  // and the bytes of their events
 
 #define LOG_HELD "another writer holds the log"  // the reason of a RETRY for which the database is not to blame

@@ -507,7 +507,7 @@ static int run(void)
 
     config.serves = "eventlog";
     config.feed = NULL;
-    config.credit = 1024;
+    config.credit = LIMIT_CREDIT;
     load_key(&process.log, process.arena);
     process.log.rehearsal = env_rehearsal();
     process.vitals = vitals_start("eventlog", "");

@@ -362,25 +362,28 @@ static int judge(const struct eventlog *log, struct message *message, struct can
 // The tiles that a batch completes. None, mostly.
 struct completed {
     int count;
-    int64_t levels[2 * APPEND_WISHES * LIMIT_APPEND_EVENTS / TILE + TREE_TILES];
-    int64_t indices[2 * APPEND_WISHES * LIMIT_APPEND_EVENTS / TILE + TREE_TILES];
-    struct arg roots[2 * APPEND_WISHES * LIMIT_APPEND_EVENTS / TILE + TREE_TILES];
+    int64_t *levels;
+    int64_t *indices;
+    struct arg *roots;
 };
 
-static struct completed *add_to_tree(struct message *message, struct tree *tree, struct candidate **added,
-                                     int count)
+static struct completed add_to_tree(struct message *message, struct tree *tree, struct candidate **added,
+                                    int count)
 {
-    struct completed *completed = arena_alloc(message->arena, sizeof *completed);
+    size_t room = 2 * (size_t)count / TILE + TREE_TILES;
+    struct completed completed = {.levels = arena_alloc(message->arena, room * sizeof *completed.levels),
+                                  .indices = arena_alloc(message->arena, room * sizeof *completed.indices),
+                                  .roots = arena_alloc(message->arena, room * sizeof *completed.roots)};
     uint8_t roots[TREE_TILES][TREE_HASH];
 
     for (int i = 0; i < count; i++) {
         int full = tree_add_tiles(tree, added[i]->leaf, roots);
         for (int level = 0; level < full; level++) {
-            int n = completed->count++;
-            assert(n < (int)(sizeof completed->levels / sizeof completed->levels[0]));
-            completed->levels[n] = level;
-            completed->indices[n] = (int64_t)(tree->size >> 8 * (level + 1)) - 1;
-            completed->roots[n] = BYTES(arena_copy(message->arena, roots[level], TREE_HASH), TREE_HASH);
+            int n = completed.count++;
+            assert(n < (int)room);
+            completed.levels[n] = level;
+            completed.indices[n] = (int64_t)(tree->size >> 8 * (level + 1)) - 1;
+            completed.roots[n] = BYTES(arena_copy(message->arena, roots[level], TREE_HASH), TREE_HASH);
         }
     }
     return completed;
@@ -462,9 +465,9 @@ status_t log_append(struct eventlog *log, struct message *message, struct wish w
     if (status == OK)
         n_added = judge(log, message, candidates, n, added);
     if (status == OK && n_added > 0) {
-        const struct completed *tiles = add_to_tree(message, &tree, added, n_added);
+        const struct completed tiles = add_to_tree(message, &tree, added, n_added);
         note = sign_due(log, message->arena, &tree);
-        status = write_added(log, message, added, n_added, &tree, tiles, note, now_us, &stored);
+        status = write_added(log, message, added, n_added, &tree, &tiles, note, now_us, &stored);
     }
     if (status == OK)
         status = db_commit(message);
