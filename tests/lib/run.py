@@ -114,6 +114,9 @@ LANES = {"night": ["test_images", "test_mistakes", "test_disturbed", "test_outsi
 
 def in_containers(words):
     """The shipped docker-compose.yml; where containers can not be tested, every test is skipped and says why."""
+    for test in (TESTS / "compose").glob("test_*.py"):
+        if sum(files.count(test.stem) for files in LANES.values()) != 1:
+            raise stack.Fault(f"{test.name} of tests/compose must stand in one of the LANES, and only there")
     try:
         with containers.ready():
             return side_by_side(LANES, words)
