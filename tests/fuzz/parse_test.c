@@ -3,6 +3,8 @@
 // was changed is never taken for what was signed.
 //
 // DAMAGE_SEED and DAMAGE_COUNT (texts in all, 100 000) choose another run; a failure prints the seed.
+#include "chance.h"
+
 #include "limits/limits.h"
 #include "note/checkpoint.h"
 #include "receipt_text.h"
@@ -22,16 +24,6 @@
 #define ROOM 8192
 
 static struct note_signer log_key, witness_key;
-static uint64_t state;
-
-static size_t below(size_t limit)
-{
-    uint64_t z = (state += UINT64_C(0x9e3779b97f4a7c15));
-
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return limit == 0 ? 0 : (size_t)((z ^ (z >> 31)) % limit);
-}
 
 static void make_keys(void)
 {
@@ -171,11 +163,11 @@ static void run(const char *text, bool (*parse)(arena_t *arena, const char *byte
     char bytes[ROOM];
     int each = (count != NULL ? atoi(count) : 100000) / 3;
 
-    state = chosen != NULL ? strtoull(chosen, NULL, 10) : 1;
+    chance = chosen != NULL ? strtoull(chosen, NULL, 10) : 1;
     assert_true(parse(arena, text, strlen(text)));
     for (int n = 0; n < each; n++) {
         arena_reset(arena);
-        uint64_t seed = state;
+        uint64_t seed = chance;
         memcpy(bytes, text, strlen(text));
         size_t size = damage(bytes, strlen(text));
         bool same = size == strlen(text) && memcmp(bytes, text, size) == 0;
