@@ -57,3 +57,19 @@ def drop(house, prefix):
             rows(house, f"DROP SCHEMA {schema} CASCADE")
 
 
+
+
+@contextlib.contextmanager
+def commits(house, schema):
+    """synchronous_commit as it is in whatever moves this schema's place in the log meanwhile: {"on"}, {"off"}, or both."""
+    found = set()
+    rows(house, f"""
+        CREATE TABLE {schema}.seen (waits text NOT NULL);
+        CREATE FUNCTION {schema}.see() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+            INSERT INTO {schema}.seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
+        CREATE TRIGGER see AFTER UPDATE ON {schema}.loop_cursor FOR EACH ROW EXECUTE FUNCTION {schema}.see();""")
+    try:
+        yield found
+        found |= {waits for waits, in rows(house, f"SELECT waits FROM {schema}.seen")}
+    finally:
+        rows(house, f"DROP FUNCTION {schema}.see CASCADE; DROP TABLE {schema}.seen")

@@ -4,6 +4,7 @@ and the house is as if nothing had been lost but the memory of answers."""
 import subprocess
 
 import checker
+import console
 import play
 import stack
 from test_log import copy_of, repair, restore, until
@@ -29,8 +30,10 @@ def taken_back(house, kept):
 def caught_up(house):
     """Every service is brought up to the log, and the house stands again."""
     for name in stack.SERVICES:
-        done = catch_up(house, name)
+        with console.commits(house, name) as waits:
+            done = catch_up(house, name)
         assert done.returncode == 0, done.stdout + done.stderr
+        assert waits == {"on"}, name                            # the log may be all that is left
         again = catch_up(house, name)                           # a second time changes nothing
         assert again.returncode == 0 and '"events":0' in again.stdout, again.stdout + again.stderr
     for name in [*stack.SERVICES, "connector"]:

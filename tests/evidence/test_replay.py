@@ -81,6 +81,15 @@ def test_a_replay_goes_on_where_an_earlier_one_stands(undisturbed, scratch):
     assert console.told(undisturbed, "compare", "--with", scratch)["equal"]
 
 
+def test_the_commits_of_a_rebuild_do_not_wait_for_the_disk(undisturbed, scratch):
+    """Those of a service that catches up do: test_catch_up."""
+    payment = undisturbed.stack.binary("payment")
+    console.well(undisturbed, "--replay", "scratch_payment", "100", binary=payment)
+    with console.commits(undisturbed, "scratch_payment") as waits:
+        console.well(undisturbed, "--replay-on", "scratch_payment", binary=payment)
+    assert waits == {"off"}
+
+
 def test_a_row_and_a_value_that_differ_are_told_with_their_events(undisturbed, scratch):
     case = undisturbed.stage.cases["stavanger"]
     console.well(undisturbed, "replay", "--into", scratch)
