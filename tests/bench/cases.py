@@ -62,6 +62,22 @@ def limit_insert(home, batch, seconds, rate=0):
          str(rate)])
 
 
+TREE_BATCH = 64
+
+
+def tree_cost(home, pace):
+    """What the tree adds to an append: the log's own statement and tables, with hashes and without."""
+    command = [tool("limits"), "append", home.stack.cluster.url("postgres"), str(TREE_BATCH), str(pace.of(1.4, 4))]
+    found = [run_tool(command) for _ in range(pace.rounds)]
+    ratios = [one["hashed"] / one["bare"] for one in found]
+    say("  append, the tree alone: " + ", ".join(f"{ratio:.2f}" for ratio in ratios))
+    middles = [measure.figure([one[name] for one in found]) for name in ("hashed", "bare")]
+    return Row("append, the tree alone",
+               "× without", ratios, target=0.85, of="",
+               note=f"the log's own statement, {TREE_BATCH} events a transaction, hashed, in the tree and signed: {middles[0]} "
+               f"events/s; without anything that is or holds a hash, a transaction of each in turn: {middles[1]}")
+
+
 def all_peers(home):
     rabbit = peers.Rabbit()
     return [peers.Redis(), peers.Nats(), rabbit, peers.RabbitStream(rabbit), peers.MessageDb(home)]
@@ -129,6 +145,7 @@ def append(pace):
                 rows.append(Row(f"{name}, without CURVE", "events/s", found["plain"], found["limit"]))
                 rows += peer_rows(name, "events/s", found, {} if pace.quick else peer_targets, known.notes())
         rows[0].note += "".join(f"; {name}: {why}" for name, why in known.missing)
+        rows.append(tree_cost(home, pace))
         prove(home)
         prove(bare)
     return rows
