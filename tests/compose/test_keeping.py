@@ -184,6 +184,22 @@ def test_what_was_erased_after_that_instant_is_erased_again_by_the_restore(house
     house.compare()
 
 
+def test_the_same_backup_goes_on_to_the_end_of_the_archive(house):
+    """Which is what was written since that restore; what had come after the instant stays undone."""
+    with house.load() as running:
+        running.progress(3).finish()
+    house.stage.quiet()
+    head = house.stage.head()
+    archived(house)
+    lose_volumes(house, but="archive")
+    deploy(house, "restore", "--until", "latest", house.folder / "backup-with-secrets.tar")
+    house.reopen()
+    assert house.stage.head() == head
+    deploy(house, "restore", "--release-payments")
+    house.wait_ready()
+    house.prove(running, compare=True)
+
+
 # ------------------------------------------------------------------------------------------------------------ keys
 
 
