@@ -4,6 +4,7 @@
 #include "check/trace.h"
 
 #include "check/check.h"
+#include "clock/clock.h"
 #include "db/connection.h"
 #include "eventlog_store.sql.h"
 #include "limits/limits.h"
@@ -361,6 +362,22 @@ static void a_checkpoint_is_signed_every_thousand_events(void **state)
     assert_int_equal(0, log_verify(&fixture->message, &fixture->log.signer.key, false));
 }
 
+static void a_checkpoint_is_signed_when_the_last_one_is_ten_seconds_old(void **state)
+{
+    struct fixture *fixture = *state;
+
+    append_many(fixture, 1);
+    uint64_t before = fixture->log.signed_size;
+    append_many(fixture, 3);  // given: the last one is new
+    assert_int_equal(before, fixture->log.signed_size);
+    assert_false(sign_waits(&fixture->log));
+    fixture->log.signed_ms = clock_stopwatch_ms() - 10000;  // when
+    assert_true(sign_waits(&fixture->log));                 // then: it is made although no event comes,
+    append_many(fixture, 1);
+    assert_int_equal(5, fixture->log.signed_size);  // and with the next that does
+    assert_false(sign_waits(&fixture->log));
+}
+
 static void a_checkpoint_is_made_when_somebody_asks_for_one(void **state)
 {
     struct fixture *fixture = *state;
@@ -646,6 +663,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_tree_is_the_same_after_a_restart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_log_of_the_other_mode_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_checkpoint_is_signed_every_thousand_events, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_checkpoint_is_signed_when_the_last_one_is_ten_seconds_old, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_checkpoint_is_made_when_somebody_asks_for_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_event_is_proved_to_be_in_the_log, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_earlier_log_is_proved_to_begin_the_later, set_up, tear_down),
