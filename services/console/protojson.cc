@@ -11,6 +11,7 @@ extern "C" {
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
 #include <google/protobuf/dynamic_message.h>
+#include <google/protobuf/stubs/logging.h>
 #include <google/protobuf/util/json_util.h>
 #include <google/protobuf/util/type_resolver_util.h>
 
@@ -287,6 +288,7 @@ extern "C" protojson_t *protojson_open(arena_t *arena, const char *path, const c
         *ret_why = arena_printf(arena, "cannot open the contract %s: %s", path, strerror(errno));
         return nullptr;
     }
+    pb::SetLogHandler(nullptr);  // whoever asked tells a fault, in one sentence
     auto protojson = std::make_unique<struct protojson>();
     bool well = set.ParseFromIstream(&file);
     for (int i = 0; well && i < set.file_size(); i++)

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <cmocka.h>
+#include <unistd.h>
 
 struct fixture {
     arena_t *arena;
@@ -221,6 +222,24 @@ static void bytes_that_are_not_canonical_are_known(void **state)
         protojson_decode(fixture->contract, fixture->arena, "intake.v1.Withdraw", "\x0A\x05", 2, false));
 }
 
+// Whoever asked tells a fault in one sentence.
+static void libprotobuf_writes_nothing_of_its_own(void **state)
+{
+    struct fixture *fixture = *state;
+    FILE *caught = tmpfile();
+    int kept = dup(STDERR_FILENO);
+
+    assert_true(caught != NULL && kept >= 0);
+    dup2(fileno(caught), STDERR_FILENO);
+    const char *text =
+        protojson_decode(fixture->contract, fixture->arena, "intake.v1.Withdraw", "\x0A\x01\xFF", 3, false);
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    assert_null(text);
+    assert_int_equal(0, lseek(fileno(caught), 0, SEEK_END));
+    fclose(caught);
+}
+
 static void a_missing_contract_is_told(void **state)
 {
     struct fixture *fixture = *state;
@@ -260,6 +279,7 @@ int main(void)
         cmocka_unit_test(a_part_of_a_file_can_be_a_message),
         cmocka_unit_test(an_unknown_type_is_a_fault),
         cmocka_unit_test(bytes_that_are_not_canonical_are_known),
+        cmocka_unit_test(libprotobuf_writes_nothing_of_its_own),
         cmocka_unit_test(a_missing_contract_is_told),
         cmocka_unit_test(values_are_found_behind_strings_with_brackets),
     };
