@@ -105,6 +105,7 @@ struct checking {
     uint64_t checkpoint_size;
     struct note_ring log, witness;  // whose signatures the checkpoint must have; without keys they are not looked at
     bool manifest;
+    unsigned seen;  // a bit for each kind of member
 };
 
 static int differs(const struct checking *at, uint64_t position, const char *what)
@@ -327,17 +328,18 @@ static const struct {
     const char *begins, *ends;
     int (*check)(struct checking *at, struct console *console, const char *name, const uint8_t *bytes,
                  size_t size);
+    bool many;  // else it is there once
 } kinds[] = {
-    {"FORMAT", ".md", check_text},
-    {"verify", ".py", check_text},
-    {"log/checkpoint", "", check_checkpoint},
-    {"log/key", "", check_text},
-    {"log/witness", "", check_text},
-    {"log/", ".records", check_records},
-    {"documents/", ".json", check_derived},
-    {"rules/", ".json", check_derived},
-    {"timeline/", "", check_derived},
-    {"manifest", ".json", check_manifest},
+    {"FORMAT", ".md", check_text, false},
+    {"verify", ".py", check_text, false},
+    {"log/checkpoint", "", check_checkpoint, false},
+    {"log/key", "", check_text, false},
+    {"log/witness", "", check_text, false},
+    {"log/", ".records", check_records, true},
+    {"documents/", ".json", check_derived, true},
+    {"rules/", ".json", check_derived, true},
+    {"timeline/", "", check_derived, true},
+    {"manifest", ".json", check_manifest, false},
 };
 
 static int check_member(void *context, struct console *console, const char *name, const uint8_t *bytes,
@@ -350,9 +352,14 @@ static int check_member(void *context, struct console *console, const char *name
     if (strcmp(name, "SHA256SUMS") == 0)
         return check_sums(at, bytes, size);
     note_sum(at, name, bytes, size);
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (strncmp(name, kinds[i].begins, strlen(kinds[i].begins)) == 0 && ends_with(name, kinds[i].ends))
-            return kinds[i].check(at, console, name, bytes, size);
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (strncmp(name, kinds[i].begins, strlen(kinds[i].begins)) != 0 || !ends_with(name, kinds[i].ends))
+            continue;
+        if ((at->seen & 1u << i) != 0 && !kinds[i].many)
+            return fault(EXIT_DIFFERENT, "%s holds %s twice", at->path, name);
+        at->seen |= 1u << i;
+        return kinds[i].check(at, console, name, bytes, size);
+    }
     return fault(EXIT_REFUSED, "%s is no auditor's package: it holds %s", at->path, name);
 }
 
@@ -375,6 +382,9 @@ static int check_end(struct checking *at, struct console *console)
         derived_free(missing);
         return code;
     }
+    if (at->facts->documents != derive_documents(at->derive))
+        return fault(EXIT_DIFFERENT, "%s: another number of documents is here than the manifest says",
+                     at->path);
     tree_root(&at->tree, root);
     const char *text = hex(console->ground, root, TREE_HASH);
     if (at->tree.size != at->facts->size || strcmp(text, at->facts->root) != 0)

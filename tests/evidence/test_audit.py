@@ -63,14 +63,15 @@ def members(path):
         return {member.name: archive.extractfile(member).read() for member in archive}
 
 
-def rewrite(path, to, change):
-    """The same package with its members changed, and with sums that agree again."""
+def rewrite(path, to, change, twice=()):
+    """The same package with its members changed, some of them there twice, and with sums that agree again."""
     found = members(path)
     del found["SHA256SUMS"]
     found = change(found)
-    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in found.items())
+    pairs = [*found.items(), *((name, found[name]) for name in twice)]
+    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in pairs)
     with tarfile.open(to, "w") as archive:
-        for name, data in {**found, "SHA256SUMS": sums.encode()}.items():
+        for name, data in [*pairs, ("SHA256SUMS", sums.encode())]:
             info = tarfile.TarInfo(name)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
@@ -177,15 +178,20 @@ def with_another_root(found):
     return {**found, "manifest.json": json.dumps(manifest).encode()}
 
 
-def with_fewer_told(found):
+def with_fewer_told(found, what="selected"):
     manifest = json.loads(found["manifest.json"])
-    manifest["selected"] -= 1
+    manifest[what] -= 1
     return {**found, "manifest.json": json.dumps(manifest).encode()}
+
+
+def with_fewer_documents_told(found):
+    return with_fewer_told(found, "documents")
 
 
 @pytest.mark.parametrize("change, by_them", [
     (without_a_record, True), (with_other_bytes, True), (with_another_document, False),
-    (with_another_story, False), (without_a_document, False), (with_another_root, True), (with_fewer_told, True)])
+    (with_another_story, False), (without_a_document, False), (with_another_root, True), (with_fewer_told, True),
+    (with_fewer_documents_told, True)])
 def test_a_forgery_whose_sums_agree_is_found(undisturbed, whole, tmp_path, change, by_them):
     """The verifier in the package checks the log, not what was made from it for reading; tildel checks both."""
     path = rewrite(whole, tmp_path / "forged.tar", change)
@@ -198,6 +204,14 @@ def test_a_forgery_whose_sums_agree_is_found(undisturbed, whole, tmp_path, chang
 def test_the_untouched_rewritten_package_is_well(undisturbed, whole, tmp_path):
     path = rewrite(whole, tmp_path / "same.tar", lambda found: found)
     assert ours(undisturbed, path).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "log/checkpoint", "log/key", "verify.py"])
+def test_a_member_that_is_there_twice_is_found(undisturbed, whole, tmp_path, name):
+    """Who unpacks it sees the one or the other."""
+    path = rewrite(whole, tmp_path / "twice.tar", lambda found: found, twice=[name])
+    for done in (ours(undisturbed, path), by_script(VERIFIER, path)):
+        assert done.returncode == 4 and "twice" in done.stderr, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("damage", ["empty", "text", "half", "no end", "missing", "foreign tar"])

@@ -167,8 +167,9 @@ class Check:
         if self.listed != self.events:
             wrong = sorted(set(self.listed.items()) ^ set(self.events.items()))
             raise Differs(f"position {wrong[0][0]}: the timeline and the log do not agree")
-        if len(self.events) != self.manifest["selected"]:
-            raise Differs(f"{len(self.events)} events are here, the manifest says {self.manifest['selected']}")
+        for found, said in ((len(self.events), "selected"), (self.documents, "documents")):
+            if found != self.manifest[said]:
+                raise Differs(f"the manifest says {said} {self.manifest[said]}, and {found} are here")
         return self.signatures(keys)
 
     def signatures(self, keys):
@@ -211,11 +212,14 @@ def signed_by(key, body, signatures, size):
 
 
 def check(path, keys):
-    found, sums = Check(), None
+    found, sums, names = Check(), None, set()
     with tarfile.open(path, "r:") as archive:
         for member in archive:
             if sums is not None:
                 raise Differs(f"{member.name} comes after SHA256SUMS")
+            if member.name in names:
+                raise Differs(f"{member.name} is here twice")
+            names.add(member.name)
             data = archive.extractfile(member).read()
             if member.name == "SHA256SUMS":
                 sums = data
