@@ -106,6 +106,8 @@ struct checking {
     struct note_ring log, witness;  // whose signatures the checkpoint must have; without keys they are not looked at
     bool manifest;
     unsigned seen;  // a bit for each kind of member
+    uint64_t rehearsed;    // events that say that they are of a rehearsal
+    uint64_t first, last;  // positions whose events are here
 };
 
 static int differs(const struct checking *at, uint64_t position, const char *what)
@@ -150,6 +152,9 @@ static int check_event(struct checking *at, struct console *console, const uint8
     derive_event(at->derive, event, position, data);
     json_decref(data);
     at->facts->selected++;
+    at->rehearsed += event->rehearsal;
+    at->first = at->first == 0 ? position : at->first;
+    at->last = position;
     return check_version(at, console, event, position);
 }
 
@@ -365,6 +370,23 @@ static int check_member(void *context, struct console *console, const char *name
 
 // ----------------------------------------------------------------------------------------------------- the whole
 
+// What the manifest claims of the events that are here.
+static int check_claims(const struct checking *at)
+{
+    const struct package_facts *facts = at->facts;
+
+    if (facts->documents != derive_documents(at->derive))
+        return fault(EXIT_DIFFERENT, "%s: another number of documents is here than the manifest says",
+                     at->path);
+    if (at->rehearsed != (facts->rehearsal ? facts->selected : 0))
+        return fault(EXIT_DIFFERENT, "%s: the manifest says that this %s a rehearsal, and an event says otherwise",
+                     at->path, facts->rehearsal ? "is" : "is not");
+    if (facts->selected > 0 && (at->first < facts->first || at->last > facts->last))
+        return fault(EXIT_DIFFERENT, "%s: an event is here that is not of the positions which the manifest says",
+                     at->path);
+    return EXIT_DONE;
+}
+
 static int check_end(struct checking *at, struct console *console)
 {
     uint8_t root[TREE_HASH];
@@ -382,9 +404,9 @@ static int check_end(struct checking *at, struct console *console)
         derived_free(missing);
         return code;
     }
-    if (at->facts->documents != derive_documents(at->derive))
-        return fault(EXIT_DIFFERENT, "%s: another number of documents is here than the manifest says",
-                     at->path);
+    int claims = check_claims(at);
+    if (claims != EXIT_DONE)
+        return claims;
     tree_root(&at->tree, root);
     const char *text = hex(console->ground, root, TREE_HASH);
     if (at->tree.size != at->facts->size || strcmp(text, at->facts->root) != 0)

@@ -86,6 +86,7 @@ static Eventlog__V1__Event an_event(uint64_t position)
     event.subject = (char *)"a-1";
     event.rule_set = (char *)"2024-1";
     event.time_us = (int64_t)(1718400000000000 + position);
+    event.rehearsal = true;
     if (position % 10 == 0) {
         event.type = (char *)"intake.v1.ApplicationSubmitted";
         content.title = arena_printf(made.arena, "Kartlegging %llu", (unsigned long long)position);
@@ -327,6 +328,13 @@ static int packages(void)
     return (count != NULL ? atoi(count) : 10000) / 2;
 }
 
+static bool tells_the_same(const struct package_facts *facts)
+{
+    return facts->size == EVENTS && strcmp(facts->root, made.manifest_root) == 0 && facts->is_checked &&
+           facts->selected == made.selected && facts->documents == made.documents && facts->rehearsal &&
+           facts->first <= 1 && facts->last >= EVENTS;
+}
+
 // Is it taken? Then what it tells is what was signed. The bytes are in a block of exactly their size.
 static bool taken(struct console *console, const uint8_t *archive, size_t size, uint64_t seed)
 {
@@ -342,9 +350,7 @@ static bool taken(struct console *console, const uint8_t *archive, size_t size, 
     int code = package_verify(console, "package", &facts);
     free(exact);
     bool well = code != EXIT_DONE ? run.sentences == 1 && strchr(run.sentence, '\n') == NULL
-                                  : facts.size == EVENTS && strcmp(facts.root, made.manifest_root) == 0 &&
-                                        facts.is_checked && facts.selected == made.selected &&
-                                        facts.documents == made.documents;
+                                  : tells_the_same(&facts);
     if (!well)
         print_error("seed %llu: ended with %d after %d sentences: %s\n", (unsigned long long)seed, code,
                     run.sentences, run.sentence);
@@ -424,13 +430,28 @@ static bool forge_derived(struct console *console, arena_t *arena, struct member
     return well;
 }
 
+// Well-formed as before: another digit, or what is true is left open.
+static void change_claim(struct member *manifest)
+{
+    char *text = (char *)manifest->bytes, *digit = text + below(manifest->size);
+
+    digit += strcspn(digit, "0123456789");
+    if (below(8) == 0)
+        memcpy(strstr(text, "true"), "null", 4);
+    else if (*digit != '\0')
+        *digit = (char)('0' + below(10));
+}
+
 // The checkpoint or the manifest.
 static bool forge_claims(struct console *console, arena_t *arena, struct member members[], uint8_t *archive)
 {
-    int i = below(2) == 0 ? 0 : made.count - 1;
     uint64_t seed = chance;
+    int i = below(2) == 0 ? 0 : made.count - 1;
 
-    members[i].size = damage(members[i].bytes, members[i].size);
+    if (i > 0 && below(2) == 0)
+        change_claim(&members[i]);
+    else
+        members[i].size = damage(members[i].bytes, members[i].size);
     return taken(console, archive, write_package(arena, members, made.count, archive), seed);
 }
 

@@ -90,6 +90,7 @@ class Check:
         self.tree, self.sums, self.events = Tree(), [], {}
         self.versions, self.holes, self.listed, self.documents = {}, False, {}, 0
         self.manifest = self.checkpoint = None
+        self.rehearsed = set()
 
     # The members.
 
@@ -133,6 +134,7 @@ class Check:
             found = fields(data)
             stream, version, kind = text(found, 4), found.get(5, [0])[0], text(found, 3)
             self.events[position] = (kind, text(found, 1))
+            self.rehearsed.add(bool(found.get(12, [0])[0]))
             self.version(position, stream, version)
             if kind in DOCUMENTS:
                 self.document(position, kind, fields(found[13][0]))
@@ -170,6 +172,11 @@ class Check:
         for found, said in ((len(self.events), "selected"), (self.documents, "documents")):
             if found != self.manifest[said]:
                 raise Differs(f"the manifest says {said} {self.manifest[said]}, and {found} are here")
+        if self.rehearsed - {self.manifest["rehearsal"]}:
+            raise Differs("the manifest and an event do not agree on whether this is a rehearsal")
+        for position in self.events:
+            if not self.manifest["first"] <= position <= self.manifest["last"]:
+                raise Differs(f"position {position}: an event is here that is not of the positions which the manifest says")
         return self.signatures(keys)
 
     def signatures(self, keys):
