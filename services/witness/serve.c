@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-// What is not on the disk yet is not told either: main syncs at the end of every turn, before it answers.
+// What is not on the disk yet is not told either: main syncs before it answers.
 static status_t on_get_witnessed(const struct judge *judge, struct message *message, const void *body,
                                  int64_t now_ms)
 {
