@@ -39,6 +39,8 @@ struct db {
     arena_t *gathered;   // lives until it is sent: what stands in groups; and until it is read: who asks
     struct gathering groups[MANY_GROUPS];
     int n_groups;
+    arena_t *steady;
+    struct known *known;  // in it
     char *url;
     char *schema;
     char *application_name;
@@ -58,6 +60,7 @@ struct values {
 };
 struct values values_of(arena_t *arena, const struct arg args[], int n_args);
 const struct arg *values_copy(arena_t *arena, const struct arg args[], int n_args);
+bool values_same(const struct arg *one, const struct arg *other, int n_args);
 
 // Is the connection there, as far as libpq knows?
 bool db_connected(const db_t *db);
@@ -94,6 +97,12 @@ status_t many_gather(struct message *message, const struct sql *sql, const struc
 status_t many_send(struct message *message);
 // One row's values as arrays, for a statement of many by itself.
 const struct arg *many_of_one(struct message *message, const struct arg args[], int n_args);
+
+// What a steady statement has returned for these values, until steady_forget; NULL: not known.
+const struct rows *steady_find(const db_t *db, const struct sql *sql, const struct arg args[], int n_args);
+// Remember it. Rows that were found before may be forgotten for it.
+void steady_keep(db_t *db, const struct sql *sql, const struct arg args[], int n_args, struct rows *rows);
+void steady_forget(db_t *db);
 
 // Run a text that was not prepared; for what is said once: set-up and migrations. Without values it may be many statements.
 status_t db_execute(struct message *message, const char *what, const char *text, const struct arg args[],

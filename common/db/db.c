@@ -62,6 +62,7 @@ void db_disconnect(db_t *db)
     db->n_sent = 0;
     db->n_groups = 0;
     db->expecting = false;
+    steady_forget(db);
 }
 
 // Those that this house can meet, of PostgreSQL's manual, Appendix A.
@@ -266,6 +267,7 @@ db_t *db_new(const struct db_config *config)
         .schema = kept(config->schema),
         .application_name = kept(config->application_name != NULL ? config->application_name : "tildel"),
         .gathered = arena_new(LIMIT_ARENA_BYTES),
+        .steady = arena_new(LIMIT_ARENA_BYTES),
         .statements = kept_lists(config->statements),
         .migrations = kept_steps(config->migrations)};
     return db;
@@ -285,6 +287,7 @@ void db_destroy(db_t **db_p)
     free((void *)db->migrations);
     free(db->sent);
     arena_destroy(&db->gathered);
+    arena_destroy(&db->steady);
     free(db);
     *db_p = NULL;
 }

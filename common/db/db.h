@@ -13,7 +13,8 @@ struct sql {
     const char *name;
     const char *text;
     int params;
-    bool many;  // see "Statements of many"
+    bool many;    // see "Statements of many"
+    bool steady;  // see "Steady statements"
 };
 
 // One schema step. Made from a `-- schema: N what` block of a store.sql; applied once, in order of N.
@@ -117,6 +118,10 @@ status_t db_ahead(struct message *message, const struct sql *sql, const struct a
 // different keys may change places. Mark only statements for which that is right, which return rows with the key as their
 // first column, those of one key beside each other, and lock rows in an order of their own (ORDER BY the key).
 // A db_change of many must change as many rows as were gathered.
+
+// Steady statements: marked (steady) in their store.sql. What one of them has returned for some values it returns for ever: it
+// reads what is never changed nor deleted. The connection remembers rows that it has read, and db_run gives them again
+// without asking, until a transaction is rolled back, which may have added them. That there are none is not remembered.
 
 // Wait for all that was sent. OK when nothing was, or when all of it did well.
 status_t db_wait(struct message *message);

@@ -733,6 +733,57 @@ static void by_itself_a_statement_of_many_is_of_one(void **state)
     assert_int_equal(0, number_of(message, "b"));
 }
 
+// --------------------------------------------------------------------------------------------- steady statements
+
+static int steady(struct message *message, const char *id)
+{
+    struct message own = next(message);
+    struct rows rows;
+
+    assert_int_equal(OK, RUN(&own, find_steady, &rows, TEXT(id)));
+    return rows.count == 1 ? (int)row_int(&rows, 0, 0) : 0;
+}
+
+static void what_is_steady_is_asked_for_once(void **state)
+{
+    struct message *message = *state;
+
+    assert_int_equal(0, steady(message, "a"));  // that there is none may change
+    assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("a"), INT(1)));
+    assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("b"), INT(2)));
+    FILE *trace = trace_begin(message->db);
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(1, steady(message, "a"));
+    assert_int_equal(2, steady(message, "b"));
+    assert_int_equal(OK, db_commit(message));
+    assert_int_equal(1, steady(message, "a"));
+    assert_int_equal(2, steady(message, "b"));
+    assert_int_equal(2, sent(message, trace, "find_steady"));
+}
+
+static void what_a_rolled_back_transaction_has_read_is_not_known(void **state)
+{
+    struct message *message = *state;
+
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("a"), INT(1)));
+    assert_int_equal(1, steady(message, "a"));
+    db_rollback(message);
+    assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("a"), INT(2)));
+    assert_int_equal(2, steady(message, "a"));
+}
+
+static void what_is_known_has_its_limit(void **state)
+{
+    struct message *message = *state;
+
+    assert_int_equal(OK, RUN0(message, add_ten_thousand, NULL));
+    for (int i = 0; i < 10000; i++)
+        assert_int_equal(i + 20, steady(message, arena_printf(message->arena, "%d", i + 20)));
+    assert_in_range(arena_used(message->db->steady), 1, LIMIT_ARENA_BYTES / 15);
+    assert_int_equal(20, steady(message, "20"));
+}
+
 // ------------------------------------------------------------------------------------------------ the connection
 
 static void a_connection_lost_in_a_transaction_is_retried_on_a_new_one(void **state)
@@ -893,6 +944,9 @@ int main(void)
         EACH(what_was_gathered_is_rolled_back_with_the_rest),
         EACH(more_than_may_be_kept_is_sent_in_parts),
         EACH(by_itself_a_statement_of_many_is_of_one),
+        EACH(what_is_steady_is_asked_for_once),
+        EACH(what_a_rolled_back_transaction_has_read_is_not_known),
+        EACH(what_is_known_has_its_limit),
         EACH(a_connection_lost_in_a_transaction_is_retried_on_a_new_one),
         EACH(a_connection_lost_while_idle_is_made_anew_without_a_word),
         EACH(a_connection_is_set_up_as_it_must_be),

@@ -65,6 +65,10 @@ UPDATE thing SET number = given.number FROM unnest($1::text[], $2::bigint[]) AS 
 SELECT id, number FROM thing WHERE id = ANY ($1::text[]) ORDER BY id
 -- name: echo_many (many)
 SELECT key, bytes FROM unnest($1::text[], $2::bytea[]) AS row (key, bytes) ORDER BY key
+-- name: add_ten_thousand
+INSERT INTO thing (id, number) SELECT n::text, n FROM generate_series(20, 10019) AS n
+-- name: find_steady (steady)
+SELECT number FROM thing WHERE id = $1
 -- name: fail_with
 SELECT complain($1)
 -- name: at_the_last_moment

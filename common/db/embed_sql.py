@@ -5,15 +5,15 @@
 
 A store.sql is blocks. A line `-- schema: N what` begins step N of the schema (1, 2, 3 ...), after which programs that
 know step N - 1 still run, or step K when the line ends in `(programs from K)`; a line `-- name: x`
-begins the prepared statement sql_x, of at most 55 characters, and `-- name: x (many)` one that takes each of its values
-as an array (db.h). Comment lines right above such a line belong to it.
+begins the prepared statement sql_x, of at most 55 characters; `-- name: x (many)` and `-- name: x (steady)` make it one of
+those kinds (db.h). Comment lines right above such a line belong to it.
 The header holds migrations_NAME[], ended by {0, NULL, 0}; one sql_x for each statement; and sql_NAME_all[], ended by
 NULL.
 """
 import re
 import sys
 
-MANY = ' (many)'
+KIND = re.compile(r' \((many|steady)\)$')
 MARK = re.compile(r'^--\s*(schema|name):\s*(.*?)\s*$')
 # What may hold a $ that is no parameter: comments, quoted text and identifiers, dollar-quoted text.
 NOT_PARAMETERS = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\"[^\"]*\"|\$(\w*)\$.*?\$\1\$", re.S)
@@ -76,14 +76,15 @@ def check_name(number, argument, statements):
 
 def read(text):
     steps, statements = [], {}
-    for number, kind, argument, lines in blocks(text):
-        if kind == 'schema':
+    for number, block, argument, lines in blocks(text):
+        if block == 'schema':
             check_step(number, argument, steps)
             steps.append((lines, oldest_program(number, argument, len(steps) + 1)))
         else:
-            name = argument.removesuffix(MANY)
+            kind = KIND.search(argument)
+            name = KIND.sub('', argument)
             check_name(number, name, statements)
-            statements[name] = (lines, argument.endswith(MANY))
+            statements[name] = (lines, kind.group(1) if kind else None)
     return steps, statements
 
 
@@ -103,9 +104,9 @@ def header(source, name, steps, statements):
     out.append(f'static const struct migration migrations_{name}[] {unused} = {{')
     out += [f'    {{{number},\n{literal(lines)},\n     {oldest}}},' for number, (lines, oldest) in enumerate(steps, 1)]
     out += ['    {0, NULL, 0},', '};', '']
-    for statement, (lines, many) in statements.items():
+    for statement, (lines, kind) in statements.items():
         out.append(f'static const struct sql sql_{statement} {unused} = {{')
-        of = ', .many = true' if many else ''
+        of = f', .{kind} = true' if kind else ''
         out += [f'    .name = "{statement}", .params = {parameters(lines)}{of}, .text =', literal(lines) + '};', '']
     out.append(f'static const struct sql *const sql_{name}_all[] {unused} = {{')
     out += [f'    &sql_{statement},' for statement in statements]

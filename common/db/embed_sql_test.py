@@ -42,9 +42,11 @@ class EmbedSql(unittest.TestCase):
         self.assertNotIn('why', header)
         self.assertIn('&sql_look,\n    NULL,', header)
 
-    def test_a_statement_of_many_is_marked(self):
-        header, _ = embed('-- name: add (many)\nINSERT INTO a SELECT * FROM unnest($1::text[])\n')
+    def test_a_statement_of_a_kind_is_marked(self):
+        header, _ = embed('-- name: add (many)\nINSERT INTO a SELECT * FROM unnest($1::text[])\n'
+                          '-- name: find (steady)\nSELECT 1\n')
         self.assertIn('.name = "add", .params = 1, .many = true, .text =', header)
+        self.assertIn('.name = "find", .params = 0, .steady = true, .text =', header)
         self.refused('-- name: add (few)\nA;\n', 'store.sql:1: the name "add (few)" is not 1 to 55 of a-z, 0-9 and _, '
                      'beginning with a letter')
 

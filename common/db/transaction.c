@@ -225,6 +225,7 @@ void db_rollback(struct message *message)
         return;
     own.db = db;
     db->n_groups = 0;
+    steady_forget(db);
     for (int i = 0; i < db->n_sent; i++)
         db->sent[i] = (struct sent){.name = db->sent[i].name};  // nobody asks any more
     db_wait(&own);
@@ -326,17 +327,6 @@ struct ahead {
     struct ahead *next;
 };
 
-static bool same_args(const struct arg *one, const struct arg *other, int n_args)
-{
-    for (int i = 0; i < n_args; i++) {
-        if ((one[i].bytes == NULL) != (other[i].bytes == NULL) || one[i].size != other[i].size)
-            return false;
-        if (one[i].size > 0 && memcmp(one[i].bytes, other[i].bytes, one[i].size) != 0)
-            return false;
-    }
-    return true;
-}
-
 status_t db_ahead(struct message *message, const struct sql *sql, const struct arg args[], int n_args)
 {
     struct ahead *ahead = arena_alloc(message->arena, sizeof *ahead), **last = &message->ahead;
@@ -359,7 +349,7 @@ static struct ahead *take_ahead(struct message *message, const struct sql *sql, 
 {
     // Every file has its own copy of a statement; the name is what they share.
     for (struct ahead **link = &message->ahead; *link != NULL; link = &(*link)->next)
-        if (strcmp((*link)->sql->name, sql->name) == 0 && same_args((*link)->args, args, n_args)) {
+        if (strcmp((*link)->sql->name, sql->name) == 0 && values_same((*link)->args, args, n_args)) {
             struct ahead *ahead = *link;
             *link = ahead->next;
             return ahead;
@@ -367,10 +357,9 @@ static struct ahead *take_ahead(struct message *message, const struct sql *sql, 
     return NULL;
 }
 
-status_t db_run(struct message *message, const struct sql *sql, const struct arg args[], int n_args,
-                struct rows *ret)
+static status_t run_now(struct message *message, const struct sql *sql, const struct arg args[], int n_args,
+                        struct rows *ret)
 {
-    assert(message->db != NULL && n_args == sql->params);
     struct ahead *ahead = take_ahead(message, sql, args, n_args);
     status_t status = ahead != NULL ? OK : db_later(message, sql, args, n_args, ret);
 
@@ -381,4 +370,28 @@ status_t db_run(struct message *message, const struct sql *sql, const struct arg
     if (ahead != NULL)
         *ret = ahead->rows;
     return status;
+}
+
+static status_t run_steady(struct message *message, const struct sql *sql, const struct arg args[], int n_args,
+                           struct rows *ret)
+{
+    const struct rows *known = steady_find(message->db, sql, args, n_args);
+
+    if (known != NULL) {
+        *ret = *known;
+        ret->cells = values_copy(message->arena, known->cells, known->count * known->columns);
+        return OK;
+    }
+    status_t status = run_now(message, sql, args, n_args, ret);
+    if (status == OK)
+        steady_keep(message->db, sql, args, n_args, ret);
+    return status;
+}
+
+status_t db_run(struct message *message, const struct sql *sql, const struct arg args[], int n_args,
+                struct rows *ret)
+{
+    assert(message->db != NULL && n_args == sql->params);
+    return sql->steady ? run_steady(message, sql, args, n_args, ret)
+                       : run_now(message, sql, args, n_args, ret);
 }

@@ -128,6 +128,17 @@ const struct arg *values_copy(arena_t *arena, const struct arg args[], int n_arg
     return copy;
 }
 
+bool values_same(const struct arg *one, const struct arg *other, int n_args)
+{
+    for (int i = 0; i < n_args; i++) {
+        if ((one[i].bytes == NULL) != (other[i].bytes == NULL) || one[i].size != other[i].size)
+            return false;
+        if (one[i].size > 0 && memcmp(one[i].bytes, other[i].bytes, one[i].size) != 0)
+            return false;
+    }
+    return true;
+}
+
 struct arg db_text(const char *text)
 {
     return (struct arg){.bytes = text, .size = text != NULL ? strlen(text) : 0};
