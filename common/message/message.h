@@ -61,6 +61,7 @@ struct message {
     size_t data_size;
     bool opens;               // a query: its answer alone may hold personal text
     struct ahead *ahead;      // db.h: what was asked of the database before the message came in hand; NULL: nothing
+    const char *adds_to;      // service.h: of which stream the version shall be asked as well, "kind/id"; NULL: none
 
     struct emitted *emitted;  // in the order of emit
     struct emitted **last_emitted;

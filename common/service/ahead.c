@@ -111,3 +111,71 @@ status_t ahead_ask(struct loop *loop, struct message *message, struct work works
                                   askings[i].case_id);
     return status == OK ? streams_hold(message, harvest, streams, n) : status;
 }
+
+// ------------------------------------------------------------------------------------------------ entries of the log
+
+void will_add(struct message *message, const char *kind, const char *id)
+{
+    message->adds_to = arena_printf(message->arena, "%s/%s", kind, id);
+}
+
+// An event that something may be asked for: the row it is heard by, decoded.
+struct hearing {
+    const struct heard_row *row;
+    struct message message;
+    void *body;
+};
+
+// False when nothing may be asked for it and what comes behind it. Nothing is found for what asks for nothing.
+static bool find_hearing(struct loop *loop, const Eventlog__V1__Entry *entry, struct hearing *ret)
+{
+    struct message on = message_new(loop->batch);
+    Eventlog__V1__Event *event = NULL;
+
+    on.db = loop->db;
+    if (message_decode(&on, &eventlog__v1__event__descriptor, entry->event.data, entry->event.len, &event) != OK)
+        return false;
+    const struct heard_row *row = service_heard(loop->service, event->type);
+    if (row == NULL)
+        return true;
+    ret->message = follow_message(loop->service, &on, entry->position, event);
+    ret->row = row;
+    return row->ahead != NULL && message_decode(&ret->message, row->on, event->data.data, event->data.len,
+                                                &ret->body) == OK;
+}
+
+// Only the first about each subject.
+static bool is_first(const struct hearing *all, int count, const char *subject)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(all[i].message.subject, subject) == 0)
+            return false;
+    return true;
+}
+
+status_t ahead_hear(struct loop *loop, struct message *message, Eventlog__V1__Entry *const entries[], size_t count,
+                    struct harvest *harvest, struct ahead *ret[])
+{
+    struct hearing *all = arena_alloc(loop->batch, sizeof *all * (count + 1));
+    const char *streams[LIMIT_BATCH_EVENTS];
+    status_t status = OK;
+    int n = 0, adding = 0;
+
+    for (size_t i = 0; status == OK && i < count && arena_used(loop->batch) < AHEAD_BYTES; i++) {
+        struct hearing *one = &all[n];
+        *one = (struct hearing){.row = NULL};
+        if (!find_hearing(loop, entries[i], one))
+            break;
+        if (one->row == NULL || !is_first(all, n, one->message.subject))
+            continue;
+        status = one->row->ahead(&one->message, one->body);
+        assert(!one->message.emitted && !one->message.asked && "an ahead only asks");
+        ret[i] = one->message.ahead;
+        if (one->message.adds_to != NULL)
+            streams[adding++] = arena_printf(loop->batch, "%s/%s", loop->service->name, one->message.adds_to);
+        if (status != OK)
+            fail(message, status, "%s", one->message.reason);
+        n++;
+    }
+    return status == OK ? streams_hold(message, harvest, streams, adding) : status;
+}

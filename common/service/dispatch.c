@@ -51,7 +51,7 @@ static const struct event_row *event_row_of(const struct service *service, const
     return row ? row : find_event(service->events, type);
 }
 
-static const struct heard_row *heard_row_of(const struct service *service, const char *type)
+const struct heard_row *service_heard(const struct service *service, const char *type)
 {
     for (const struct heard_row *row = service->heard; row && row->on; row++)
         if (strcmp(row->on->name, type) == 0)
@@ -72,7 +72,7 @@ bool service_asks_query(const struct service *service, const char *type)
 
 bool service_hears(const struct service *service, const char *type)
 {
-    return service->witness || heard_row_of(service, type);
+    return service->witness || service_heard(service, type);
 }
 
 // ---------------------------------------------------------------------------------------------- roles
@@ -381,7 +381,7 @@ status_t dispatch_heard(const struct service *service, struct message *message, 
                         struct harvest *harvest, bool replaying)
 {
     status_t status = service->witness ? service->witness(message, NULL) : OK;
-    const struct heard_row *row = heard_row_of(service, message->type);
+    const struct heard_row *row = service_heard(service, message->type);
     if (status != OK || !row)
         return status == REFUSED ? POISON : status;
 

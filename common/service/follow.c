@@ -64,11 +64,12 @@ void follow_destroy(struct follow **follow_p)
 
 // ---------------------------------------------------------------------------------------------- one entry
 
-static struct message heard_message(const struct service *service, struct message *message, uint64_t position,
-                                    const Eventlog__V1__Event *event)
+struct message follow_message(const struct service *service, const struct message *on, uint64_t position,
+                              const Eventlog__V1__Event *event)
 {
-    struct message heard = message_new(message->arena);
-    heard.db = message->db;
+    struct message heard = message_new(on->arena);
+    heard.db = on->db;
+    heard.ahead = on->ahead;
     heard.id = event->id;
     heard.type = event->type;
     heard.at_us = event->time_us;
@@ -98,7 +99,7 @@ static status_t own_event(const struct service *service, struct message *heard, 
 static status_t handle(const struct service *service, struct message *message, uint64_t position,
                        const Eventlog__V1__Event *event, struct harvest *harvest, enum following following)
 {
-    struct message heard = heard_message(service, message, position, event);
+    struct message heard = follow_message(service, message, position, event);
     actor_t self = BUS__V1__ACTOR__INIT;
     self.subject = (char *)service->name;
     self.role = BUS__V1__ACTOR__ROLE__SERVICE;
@@ -135,7 +136,7 @@ static bool concerns(const struct loop *loop, const Eventlog__V1__Entry *entry, 
 }
 
 static status_t hear_one(struct loop *loop, struct message *message, const Eventlog__V1__Entry *entry,
-                         struct harvest *harvest)
+                         struct ahead *ahead, struct harvest *harvest)
 {
     struct follow *follow = loop->follow;
     Eventlog__V1__Event *event = NULL;
@@ -143,6 +144,7 @@ static status_t hear_one(struct loop *loop, struct message *message, const Event
     arena_reset(loop->hand);
     struct message hand = message_new(loop->hand);
     hand.db = loop->db;
+    hand.ahead = ahead;
     status_t status = message_decode(&hand, &eventlog__v1__event__descriptor, entry->event.data,
                                      entry->event.len, &event);
     if (status == OK) {
@@ -193,13 +195,17 @@ static status_t hear(struct loop *loop, Eventlog__V1__Entry *const entries[], si
 {
     struct message message = loop_transaction(loop);
     struct harvest harvest = harvest_new(loop->batch);
+    struct ahead *asked[LIMIT_BATCH_EVENTS] = {NULL};
     uint64_t position = entries[count - 1]->position;
 
+    assert(count <= LIMIT_BATCH_EVENTS);
     status_t status = db_begin(&message);
     if (status == OK)
         status = take_cursor(loop, &message);
+    if (status == OK)
+        status = ahead_hear(loop, &message, entries, count, &harvest, asked);
     for (size_t i = 0; status == OK && i < count; i++)
-        status = hear_one(loop, &message, entries[i], &harvest);
+        status = hear_one(loop, &message, entries[i], asked[i], &harvest);
     if (status == OK)
         status = outbox_keep(loop, &message, &harvest);
     if (status == OK)

@@ -162,6 +162,7 @@ status_t dispatch_applied(const struct service *service, struct message *message
 bool role_among(const actor_t *actor, uint64_t roles);
 
 bool service_asks_query(const struct service *service, const char *type);
+const struct heard_row *service_heard(const struct service *service, const char *type);  // NULL: not heard
 bool service_hears(const struct service *service, const char *type);
 
 // ---- streams.c
@@ -181,6 +182,10 @@ status_t streams_keep(struct message *message, const struct harvest *harvest);
 // Within a transaction, before anything is decided: ask for what these works will want to know. Nothing is waited for.
 status_t ahead_ask(struct loop *loop, struct message *message, struct work works[], int count,
                    struct harvest *harvest);
+
+// The same for entries of the log, before the first is heard; ret[i] gets what was asked for entries[i].
+status_t ahead_hear(struct loop *loop, struct message *message, Eventlog__V1__Entry *const entries[], size_t count,
+                    struct harvest *harvest, struct ahead *ret[]);
 
 // ---- inbox.c
 
@@ -237,6 +242,10 @@ enum following {
     REPLAYING,  // own events are applied as well, and nothing is reacted to
     APPLYING,   // an own event is applied, and nothing else
 };
+
+// The message in hand for an event of the log, on the arena and connection of that one.
+struct message follow_message(const struct service *service, const struct message *on, uint64_t position,
+                              const Eventlog__V1__Event *event);
 
 // Handle one entry inside the caller's transaction.
 status_t follow_entry(const struct service *service, struct message *message, uint64_t position,

@@ -60,11 +60,17 @@ struct event_row {
 
 // Another service's event that this one hears. hear writes it to tables of heard facts; react decides. Either
 // may be NULL.
+//
+// ahead is for reactions to events that come in thousands, as for commands: what it asks for may be changed only by
+// reactions with an ahead to events about the same subject; nothing is asked behind an event that is heard without one. It
+// may say which stream the reaction will add to (will_add).
 struct heard_row {
     const ProtobufCMessageDescriptor *on;
     handle_f *hear;
     handle_f *react;
+    handle_f *ahead;
 };
+void will_add(struct message *message, const char *kind, const char *id);
 
 // The answer to an ask(). body is the request as it was sent; message->answer/answer_size hold the reply's
 // body and reply its outcome. It decides like a command. on is the descriptor of the REQUEST.

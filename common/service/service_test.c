@@ -200,6 +200,26 @@ static status_t on_queue(struct message *message, const void *body)
     return OK;
 }
 
+// Counts one more than there were; asks for them ahead.
+static status_t on_expired(struct message *message, const void *body)
+{
+    const char *id = ((const Intake__V1__DraftExpired *)body)->application_id;
+    struct rows rows;
+
+    status_t status = RUN(message, load_total, &rows, TEXT(id));
+    if (status == OK)
+        emit_counted(message, id, 1 + (uint32_t)row_int(&rows, 0, 0));
+    return status;
+}
+
+static status_t ahead_expired(struct message *message, const void *body)
+{
+    const char *id = ((const Intake__V1__DraftExpired *)body)->application_id;
+
+    will_add(message, "counter", id);
+    return AHEAD(message, load_total, TEXT(id));
+}
+
 static status_t witness(struct message *message, const void *body)
 {
     assert_null(body);
@@ -251,6 +271,7 @@ static const struct event_row events[] = {
 };
 static const struct heard_row heard[] = {
     {&bus__v1__peers__queue__descriptor, hear_queue, on_queue},
+    {&intake__v1__draft_expired__descriptor, NULL, on_expired, ahead_expired},
     {NULL, NULL, NULL},
 };
 static const struct query_row queries[] = {
@@ -521,20 +542,17 @@ static void log_answers(struct loop *loop, int n, Eventlog__V1__Appended__Result
 
 // --------------------------------------------------------------------------------------------- a log to hear
 
-static void log_event(struct loop *loop, const char *source, const char *stream, const char *subject,
-                      uint32_t waiting)
+static void log_fact(struct loop *loop, const char *source, const char *stream, const char *subject,
+                     const void *fact)
 {
-    Bus__V1__Peers__Queue queue = BUS__V1__PEERS__QUEUE__INIT;
     Eventlog__V1__Event event = EVENTLOG__V1__EVENT__INIT;
     actor_t actor = BUS__V1__ACTOR__INIT;
     size_t size;
 
-    queue.service = (char *)subject;
-    queue.waiting = waiting;
     actor.subject = "kari";
     event.id = (char *)an_id(loop);
     event.source = (char *)source;
-    event.type = (char *)bus__v1__peers__queue__descriptor.name;
+    event.type = (char *)((const ProtobufCMessage *)fact)->descriptor->name;
     event.stream = (char *)stream;
     event.version = 1;
     event.subject = (char *)subject;
@@ -543,11 +561,29 @@ static void log_event(struct loop *loop, const char *source, const char *stream,
     event.causation = event.id;
     event.correlation = event.id;
     event.rehearsal = true;
-    event.data.data = message_encode(loop->turn, &queue, &event.data.len);
+    event.data.data = message_encode(loop->turn, fact, &event.data.len);
     uint8_t *bytes = message_encode(loop->turn, &event, &size);
     assert_true(size <= sizeof the_log.entries[0].bytes);
     memcpy(the_log.entries[the_log.count].bytes, bytes, size);
     the_log.entries[the_log.count++].size = size;
+}
+
+static void log_event(struct loop *loop, const char *source, const char *stream, const char *subject,
+                      uint32_t waiting)
+{
+    Bus__V1__Peers__Queue queue = BUS__V1__PEERS__QUEUE__INIT;
+
+    queue.service = (char *)subject;
+    queue.waiting = waiting;
+    log_fact(loop, source, stream, subject, &queue);
+}
+
+static void log_expired(struct loop *loop, const char *subject)
+{
+    Intake__V1__DraftExpired expired = INTAKE__V1__DRAFT_EXPIRED__INIT;
+
+    expired.application_id = (char *)subject;
+    log_fact(loop, "other", arena_printf(loop->turn, "other/draft/%s", subject), subject, &expired);
 }
 
 // The feed tells of the log's entries from..to (positions, from 1) and its head.
@@ -1000,6 +1036,39 @@ static void events_of_others_are_heard_and_reacted_to_in_order(void **state)
     assert_int_equal(3, number_of(loop, VIEWED));
     feed(loop, 1, 3);                             // when: told again
     assert_int_equal(4, number_of(loop, TOTAL));  // then
+}
+
+static void a_batch_of_events_waits_for_the_database_three_times(void **state)
+{
+    struct loop *loop = *state;
+    lead(loop);
+    for (int i = 0; i < 20; i++)
+        log_expired(loop, arena_printf(loop->turn, "sheep %d", i));  // given
+    FILE *trace = trace_begin(loop->db);
+    feed(loop, 1, 20);                                          // when
+    assert_int_equal(3, trace_count(trace, TRACE_WAIT, NULL));  // then: for the cursor, what was asked ahead, COMMIT
+    trace_end(loop->db, trace);
+    assert_int_equal(20, number_of(loop, TOTAL));
+}
+
+static void two_events_about_one_subject_are_reacted_to_one_after_the_other(void **state)
+{
+    struct loop *loop = *state;
+    lead(loop);
+    log_expired(loop, "sheep");  // given
+    log_expired(loop, "sheep");
+    feed(loop, 1, 2);                             // when
+    assert_int_equal(1 + 2, number_of(loop, TOTAL));  // then
+}
+
+static void nothing_is_asked_ahead_of_an_event_that_may_change_it(void **state)
+{
+    struct loop *loop = *state;
+    lead(loop);
+    log_event(loop, "other", "other/queue/x", "sheep", 100);  // given
+    log_expired(loop, "sheep");
+    feed(loop, 1, 2);                                     // when
+    assert_int_equal(100 + 101, number_of(loop, TOTAL));  // then
 }
 
 static void a_gap_in_the_feed_is_read_from_the_log(void **state)
@@ -1530,6 +1599,9 @@ int main(void)
         TEST(what_others_left_is_sent_by_the_leader),
         TEST(what_the_log_refuses_waits_for_an_operator),
         TEST(events_of_others_are_heard_and_reacted_to_in_order),
+        TEST(a_batch_of_events_waits_for_the_database_three_times),
+        TEST(two_events_about_one_subject_are_reacted_to_one_after_the_other),
+        TEST(nothing_is_asked_ahead_of_an_event_that_may_change_it),
         TEST(a_gap_in_the_feed_is_read_from_the_log),
         TEST(only_the_leader_hears),
         TEST(two_that_believe_to_lead_hear_once),

@@ -159,6 +159,9 @@ char *sign_off_id(arena_t *arena, const char *application_id, Types__V1__SignOff
 
 // Loads. What is not there has known = false. Sign-offs are held for change, registrations as they are.
 status_t store_load_sign_off(struct message *message, const char *id, struct sign_off *ret);
+// Asked ahead (service.h) for events about an application as it is drafted: its sign-off; after a draft was saved only when that
+// took a request back.
+handle_f store_ahead_application, store_ahead_saved;
 status_t store_load_signatory(struct message *message, const char *id, struct signatory *ret);
 status_t store_load_own(struct message *message, const char *person, struct signatories *ret);
 status_t store_load_organisation(struct message *message, const char *number, struct organisation *ret);

@@ -259,10 +259,10 @@ static const struct event_row events[] = {
 
 static const struct heard_row heard[] = {
     {&intake__v1__organisation_registered__descriptor, store_organisation_registered, NULL},
-    {&intake__v1__approval_requested__descriptor, NULL, on_approval_requested},
-    {&intake__v1__draft_saved__descriptor, NULL, on_draft_saved},
-    {&intake__v1__application_withdrawn__descriptor, NULL, on_withdrawn},
-    {&intake__v1__draft_expired__descriptor, NULL, on_expired},
+    {&intake__v1__approval_requested__descriptor, NULL, on_approval_requested, store_ahead_application},
+    {&intake__v1__draft_saved__descriptor, NULL, on_draft_saved, store_ahead_saved},
+    {&intake__v1__application_withdrawn__descriptor, NULL, on_withdrawn, store_ahead_application},
+    {&intake__v1__draft_expired__descriptor, NULL, on_expired, store_ahead_application},
     {&allocation__v1__acceptance_prepared__descriptor, NULL, on_acceptance_prepared},
     {&allocation__v1__grant_letter_issued__descriptor, NULL, on_letter_issued},
     {&allocation__v1__grant_lapsed__descriptor, NULL, on_lapsed},

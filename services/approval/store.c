@@ -125,6 +125,19 @@ status_t store_load_sign_off(struct message *message, const char *id, struct sig
     return load_signatures(message, ret);
 }
 
+status_t store_ahead_application(struct message *message, const void *body)
+{
+    const char *id = sign_off_id(message->arena, message_field(body, "application_id"), APPLICATION);
+
+    will_add(message, "signoff", id);
+    return AHEAD(message, load_sign_off, TEXT(id));
+}
+
+status_t store_ahead_saved(struct message *message, const void *body)
+{
+    return ((const DraftSaved *)body)->voided_request ? store_ahead_application(message, body) : OK;
+}
+
 status_t store_list_sign_offs(struct message *message, const char *organisation_number, SignOffs *ret)
 {
     struct rows rows;

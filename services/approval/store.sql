@@ -93,10 +93,11 @@ UPDATE signatory SET revoked_at_us = $2 WHERE id = $1;
 
 -- Sign-offs.
 
--- name: load_sign_off
+-- name: load_sign_off (many)
 SELECT id, application_id, kind, version, content_sha256, organisation_number, call_id, amount_ore, state
   FROM sign_off
- WHERE id = $1
+ WHERE id = ANY ($1::text[])
+ ORDER BY id
    FOR UPDATE;
 
 -- name: list_signatures
@@ -112,17 +113,21 @@ SELECT id, application_id, kind, version, content_sha256, organisation_number, c
  ORDER BY id
  LIMIT 500;
 
--- name: open_sign_off
+-- name: open_sign_off (many)
 INSERT INTO sign_off (id, application_id, kind, version, content_sha256, organisation_number, call_id,
                       amount_ore, state, signatures)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, 0)
+SELECT given.*, 1, 0
+  FROM unnest($1::text[], $2::text[], $3::smallint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::bigint[])
+    AS given (id, application_id, kind, version, content_sha256, organisation_number, call_id, amount_ore)
     ON CONFLICT (id) DO UPDATE
    SET version = excluded.version, content_sha256 = excluded.content_sha256,
        organisation_number = excluded.organisation_number, call_id = excluded.call_id,
        amount_ore = excluded.amount_ore, state = 1, signatures = 0;
 
--- name: drop_signatures
-DELETE FROM signature WHERE sign_off_id = $1 AND version = $2;
+-- name: drop_signatures (many)
+DELETE FROM signature
+ USING unnest($1::text[], $2::bigint[]) AS given (sign_off_id, version)
+ WHERE signature.sign_off_id = given.sign_off_id AND signature.version = given.version;
 
 -- name: add_signature
 INSERT INTO signature (sign_off_id, version, person, capacity, signatory_id, signed_at_us)

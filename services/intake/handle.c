@@ -271,8 +271,8 @@ static const struct event_row events[] = {
 };
 
 static const struct heard_row heard[] = {
-    {&approval__v1__signed_off__descriptor, NULL, on_signed_off},
-    {&approval__v1__sign_off_returned__descriptor, NULL, on_returned},
+    {&approval__v1__signed_off__descriptor, NULL, on_signed_off, store_ahead_signed_off},
+    {&approval__v1__sign_off_returned__descriptor, NULL, on_returned, store_ahead_application},
     {&allocation__v1__frame_reserved__descriptor, store_frame_reserved, NULL},
     {&allocation__v1__award_decided__descriptor, store_award_decided, NULL},
     {&allocation__v1__application_refused__descriptor, store_application_refused, NULL},

@@ -264,8 +264,9 @@ status_t store_load_application(struct message *message, const char *id, enum lo
 status_t store_load_surroundings(struct message *message, struct dossier *dossier);
 // Beside it: what was decided elsewhere.
 status_t store_load_decision(struct message *message, struct dossier *dossier);
-// Asked ahead (service.h): what StartDraft loads; the application alone; it and what has been confirmed of it.
-handle_f store_ahead_start, store_ahead_application, store_ahead_participation;
+// Asked ahead (service.h): what StartDraft loads; the application alone; it and what has been confirmed of it; it behind its
+// call, for a signature.
+handle_f store_ahead_start, store_ahead_application, store_ahead_participation, store_ahead_signed_off;
 
 // One apply for each event.
 handle_f store_organisation_registered, store_call_published, store_deadline_extended, store_call_closed,

@@ -23,9 +23,17 @@ static const char *keep_text(struct message *message, const struct rows *rows, i
     return arena_text(message->arena, row_text(rows, row, column));
 }
 
-static status_t load_definition(struct message *message, ProtobufCBinaryData bytes, CallDefinition **ret)
+// As it was published; nothing changes it.
+static status_t load_definition(struct message *message, struct call *call)
 {
-    return message_decode(message, &types__v1__call_definition__descriptor, bytes.data, bytes.len, ret);
+    struct rows rows;
+
+    status_t status = run_text(message, &sql_find_definition, call->id, &rows);
+    if (status != OK || rows.count == 0)
+        return status;
+    ProtobufCBinaryData bytes = row_bytes(&rows, 0, 0);
+    return message_decode(message, &types__v1__call_definition__descriptor, bytes.data, bytes.len,
+                          &call->definition);
 }
 
 // What a call says now, from three columns that stand side by side.
@@ -46,9 +54,9 @@ status_t store_load_call(struct message *message, const char *id, enum lock lock
         return status;
     ret->known = true;
     ret->id = keep_text(message, &rows, 0, 0);
-    read_call_state(&rows, 2, ret);
-    ret->closed = row_int(&rows, 0, 5) != 0;
-    return load_definition(message, row_bytes(&rows, 0, 1), &ret->definition);
+    read_call_state(&rows, 1, ret);
+    ret->closed = row_int(&rows, 0, 4) != 0;
+    return load_definition(message, ret);
 }
 
 status_t store_load_opening(struct message *message, const CallDefinition *definition, struct opening *ret)
@@ -112,22 +120,39 @@ static Organisation *read_organisation(struct message *message, const struct row
     return organisation;
 }
 
+static status_t find_organisations(struct message *message, const char *const numbers[], int count,
+                                   struct organisations *ret)
+{
+    status_t status = OK;
+
+    for (int i = 0; status == OK && count > 1 && i < count; i++)
+        status = AHEAD(message, find_organisation, TEXT(numbers[i]));
+    for (int i = 0; status == OK && i < count; i++) {
+        struct rows rows;
+        status = run_text(message, &sql_find_organisation, numbers[i], &rows);
+        if (status == OK && rows.count > 0)
+            ret->all[ret->count++] = read_organisation(message, &rows, 0);
+    }
+    return status;
+}
+
+static status_t hold_organisations(struct message *message, const char *const numbers[], int count,
+                                   struct organisations *ret)
+{
+    struct rows rows;
+
+    status_t status = RUN(message, load_organisations, &rows, db_text_array(message, numbers, count));
+    for (int i = 0; status == OK && i < rows.count; i++)
+        ret->all[ret->count++] = read_organisation(message, &rows, i);
+    return status;
+}
+
 status_t store_load_organisations(struct message *message, const char *const numbers[], int count,
                                   enum lock lock, struct organisations *ret)
 {
-    struct arg wanted = db_text_array(message, numbers, count);
-    struct rows rows;
-
-    *ret = (struct organisations){0};
-    status_t status = db_run(message, lock == LOCK_UPDATE ? &sql_load_organisations : &sql_find_organisations,
-                             &wanted, 1, &rows);
-    if (status != OK)
-        return status;
-    ret->all = arena_alloc(message->arena, ((size_t)rows.count + 1) * sizeof *ret->all);
-    ret->count = rows.count;
-    for (int i = 0; i < rows.count; i++)
-        ret->all[i] = read_organisation(message, &rows, i);
-    return OK;
+    *ret = (struct organisations){.all = arena_alloc(message->arena, ((size_t)count + 1) * sizeof *ret->all)};
+    return lock == LOCK_UPDATE ? hold_organisations(message, numbers, count, ret)
+                               : find_organisations(message, numbers, count, ret);
 }
 
 static status_t read_application(struct message *message, const struct rows *rows, struct dossier *ret)
@@ -203,7 +228,7 @@ status_t store_load_surroundings(struct message *message, struct dossier *dossie
 {
     if (!dossier->application.known)
         return OK;
-    status_t status = store_load_call(message, dossier->application.call_id, LOCK_NONE, &dossier->call);
+    status_t status = load_definition(message, &dossier->call);
     if (status == OK)
         status = load_partners(message, dossier);
     if (status == OK)
@@ -232,7 +257,7 @@ status_t store_ahead_start(struct message *message, const void *body)
     if (status == OK)
         status = AHEAD(message, find_call, TEXT(command->call_id));
     if (status == OK)
-        status = AHEAD(message, find_organisations, db_text_array(message, &own, 1));
+        status = AHEAD(message, find_organisation, TEXT(own));
     return status;
 }
 
@@ -247,6 +272,16 @@ status_t store_ahead_participation(struct message *message, const void *body)
     if (status == OK)
         status = AHEAD(message, list_confirmations, TEXT(message_field(body, "application_id")));
     return status;
+}
+
+status_t store_ahead_signed_off(struct message *message, const void *body)
+{
+    const SignedOff *event = body;
+
+    if (event->kind == TYPES__V1__SIGN_OFF_KIND__APPLICATION)
+        will_add(message, "application", event->application_id);
+    status_t status = AHEAD(message, hold_call_of, TEXT(event->application_id));
+    return status == OK ? AHEAD(message, load_application, TEXT(event->application_id)) : status;
 }
 
 // -------------------------------------------------------------------------------------------------- applies

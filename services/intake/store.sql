@@ -63,7 +63,7 @@ ALTER TABLE application SET (fillfactor = 50);
 
 -- Organisations.
 
--- name: find_organisations
+-- name: find_organisation (many)
 SELECT number, name, form, municipality_number, language
   FROM organisation
  WHERE number = ANY ($1::text[])
@@ -85,13 +85,17 @@ VALUES ($1, $2, $3, $4, $5)
 
 -- Calls.
 
--- name: find_call
-SELECT id, definition, deadline_at_us, draft_expires_hours, late_filing, closed
+-- name: find_definition (steady)
+SELECT definition FROM call WHERE id = $1;
+
+-- name: find_call (many)
+SELECT id, deadline_at_us, draft_expires_hours, late_filing, closed
   FROM call
- WHERE id = $1;
+ WHERE id = ANY ($1::text[])
+ ORDER BY id;
 
 -- name: load_call
-SELECT id, definition, deadline_at_us, draft_expires_hours, late_filing, closed
+SELECT id, deadline_at_us, draft_expires_hours, late_filing, closed
   FROM call
  WHERE id = $1
    FOR UPDATE;
@@ -128,8 +132,12 @@ SELECT application.id, call_id, organisation_number, municipality_number, name, 
  ORDER BY application.id
    FOR UPDATE OF application;
 
--- name: hold_call_of
-SELECT id FROM call WHERE id = (SELECT call_id FROM application WHERE application.id = $1) FOR SHARE;
+-- name: hold_call_of (many)
+SELECT application.id
+  FROM application JOIN call ON call.id = application.call_id
+ WHERE application.id = ANY ($1::text[])
+ ORDER BY call.id
+   FOR SHARE OF call;
 
 -- name: load_late
 SELECT id FROM application WHERE call_id = $1 AND state = 4 AND signed_at_us < $2 ORDER BY id FOR UPDATE;
@@ -167,11 +175,13 @@ UPDATE application SET state = 2, requested_version = given.version, disregarded
   FROM unnest($1::text[], $2::bigint[]) AS given (id, version)
  WHERE application.id = given.id;
 
--- name: thaw_content
-UPDATE application SET state = 1, requested_version = 0 WHERE id = $1;
+-- name: thaw_content (many)
+UPDATE application SET state = 1, requested_version = 0 WHERE id = ANY ($1::text[]);
 
--- name: deliver_application
-UPDATE application SET state = $2, signed_at_us = $3 WHERE id = $1;
+-- name: deliver_application (many)
+UPDATE application SET state = given.state, signed_at_us = given.signed_at_us
+  FROM unnest($1::text[], $2::smallint[], $3::bigint[]) AS given (id, state, signed_at_us)
+ WHERE application.id = given.id;
 
 -- name: disregard_signature
 UPDATE application SET disregarded = $2 WHERE id = $1;
