@@ -4,8 +4,8 @@
 #include <assert.h>
 #include <ctype.h>
 #include <stdatomic.h>
+#include <sodium.h>
 #include <string.h>
-#include <openssl/rand.h>
 
 // Between min and max digits and nothing else? Returns how many, 0 when not.
 static size_t digits(const char *text, size_t min, size_t max)
@@ -124,8 +124,7 @@ char *uuid_new(arena_t *arena, int64_t real_us)
     if (now <= before)
         now = before + 1;
 
-    int drawn = RAND_bytes(bytes, sizeof bytes);
-    assert(drawn == 1);
+    randombytes_buf(bytes, sizeof bytes);
     for (int i = 0; i < 6; i++)
         bytes[i] = (uint8_t)(now >> (52 - 8 * i));
     bytes[6] = now >> 8 & 0x0F;

@@ -9,27 +9,27 @@
 #include <openssl/sha.h>
 #include <string.h>
 
-// SHA-256 over a prefix byte and two parts.
-static void digest(uint8_t prefix, const void *first, size_t first_size, const void *second,
-                   size_t second_size, uint8_t ret[TREE_HASH])
+// SHA-256 over three parts.
+static void digest(const void *first, size_t first_size, const void *second, size_t second_size,
+                   const void *third, size_t third_size, uint8_t ret[TREE_HASH])
 {
     SHA256_CTX context;
 
     SHA256_Init(&context);
-    SHA256_Update(&context, &prefix, 1);
     SHA256_Update(&context, first, first_size);
     SHA256_Update(&context, second, second_size);
+    SHA256_Update(&context, third, third_size);
     SHA256_Final(ret, &context);
 }
 
 void tree_leaf(const void *bytes, size_t size, uint8_t ret[TREE_HASH])
 {
-    digest(0x00, bytes, size, "", 0, ret);
+    digest("\x00", 1, bytes, size, "", 0, ret);
 }
 
 void tree_node(const uint8_t left[TREE_HASH], const uint8_t right[TREE_HASH], uint8_t ret[TREE_HASH])
 {
-    digest(0x01, left, TREE_HASH, right, TREE_HASH, ret);
+    digest("\x01", 1, left, TREE_HASH, right, TREE_HASH, ret);
 }
 
 int tree_add_tiles(struct tree *tree, const uint8_t leaf[TREE_HASH], uint8_t ret[TREE_TILES][TREE_HASH])
@@ -62,7 +62,7 @@ void tree_add(struct tree *tree, const uint8_t leaf[TREE_HASH])
 void tree_root(const struct tree *tree, uint8_t ret[TREE_HASH])
 {
     if (tree->count == 0) {
-        SHA256((const uint8_t *)"", 0, ret);
+        digest("", 0, "", 0, "", 0, ret);
         return;
     }
     memcpy(ret, tree->hashes[tree->count - 1], TREE_HASH);
