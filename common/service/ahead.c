@@ -22,6 +22,7 @@
 struct asking {
     struct work *work;
     const struct command_row *row;
+    struct message message;  // in hand, to ask with
     const char *case_id;
     int place;  // in the batch
 };
@@ -37,10 +38,9 @@ static int by_case(const void *one, const void *other)
 // False when this one asks for nothing: it will be refused.
 static bool decode(struct loop *loop, struct work *work, const struct command_row *row, struct asking *ret)
 {
-    struct message message = work_message(loop, work, loop->batch);
-
-    if (!role_among(message.actor, row->roles) ||
-        message_decode(&message, row->on, work->body, work->body_size, &work->command) != OK)
+    ret->message = work_message(loop, work, loop->batch);
+    if (!role_among(ret->message.actor, row->roles) ||
+        message_decode(&ret->message, row->on, work->body, work->body_size, &work->command) != OK)
         return false;
     ret->work = work;
     ret->row = row;
@@ -77,16 +77,25 @@ static int first_of_each(struct asking askings[], int count)
     return n;
 }
 
-static status_t ask_one(struct loop *loop, struct message *message, const struct asking *asking,
-                        handle_f *how)
+// Ask in the name of the message in hand; message gets the reason of a failure.
+static status_t ask_by(handle_f *ahead, struct message *own, const void *body, struct message *message)
 {
-    struct message own = work_message(loop, asking->work, loop->batch);
+    status_t status = ahead(own, body);
 
-    own.ahead = asking->work->ahead;
-    status_t status = how(&own, asking->work->command);
-    assert(!own.emitted && !own.asked && !own.answer_descriptor && "an ahead only asks");
-    asking->work->ahead = own.ahead;
-    return status == OK ? OK : fail(message, status, "%s", own.reason);
+    assert(!own->emitted && !own->asked && !own->answer_descriptor && "an ahead only asks");
+    return status == OK ? OK : fail(message, status, "%s", own->reason);
+}
+
+void will_add(struct message *message, const char *kind, const char *id)
+{
+    message->adds_to = arena_printf(message->arena, "%s/%s", kind, id);
+}
+
+// The stream that was named, among those to hold.
+static void note_stream(struct loop *loop, const struct message *own, const char *streams[], int *count)
+{
+    if (own->adds_to != NULL)
+        streams[(*count)++] = arena_printf(loop->batch, "%s/%s", loop->service->name, own->adds_to);
 }
 
 status_t ahead_ask(struct loop *loop, struct message *message, struct work works[], int count,
@@ -95,6 +104,7 @@ status_t ahead_ask(struct loop *loop, struct message *message, struct work works
     struct asking askings[LIMIT_BATCH_MESSAGES];
     const char *streams[LIMIT_BATCH_MESSAGES];
     status_t status = OK;
+    int adding = 0;
 
     for (int i = 0; i < count; i++) {
         works[i].ahead = NULL;
@@ -103,21 +113,16 @@ status_t ahead_ask(struct loop *loop, struct message *message, struct work works
     int n = first_of_each(askings, find_asking(loop, works, count, askings));
     // All keys before all rows, as a command by itself does it: so that no two wait for one another.
     for (int i = 0; status == OK && i < n; i++)
-        status = ask_one(loop, message, &askings[i], private_ahead);
-    for (int i = 0; status == OK && i < n; i++)
-        status = ask_one(loop, message, &askings[i], askings[i].row->ahead);
-    for (int i = 0; i < n; i++)
-        streams[i] = arena_printf(loop->batch, "%s/%s/%s", loop->service->name, askings[i].row->kind,
-                                  askings[i].case_id);
-    return status == OK ? streams_hold(message, harvest, streams, n) : status;
+        status = ask_by(private_ahead, &askings[i].message, askings[i].work->command, message);
+    for (int i = 0; status == OK && i < n; i++) {
+        status = ask_by(askings[i].row->ahead, &askings[i].message, askings[i].work->command, message);
+        askings[i].work->ahead = askings[i].message.ahead;
+        note_stream(loop, &askings[i].message, streams, &adding);
+    }
+    return status == OK ? streams_hold(message, harvest, streams, adding) : status;
 }
 
 // ------------------------------------------------------------------------------------------------ entries of the log
-
-void will_add(struct message *message, const char *kind, const char *id)
-{
-    message->adds_to = arena_printf(message->arena, "%s/%s", kind, id);
-}
 
 // An event that something may be asked for: the row it is heard by, decoded.
 struct hearing {
@@ -168,13 +173,9 @@ status_t ahead_hear(struct loop *loop, struct message *message, Eventlog__V1__En
             break;
         if (one->row == NULL || !is_first(all, n, one->message.subject))
             continue;
-        status = one->row->ahead(&one->message, one->body);
-        assert(!one->message.emitted && !one->message.asked && "an ahead only asks");
+        status = ask_by(one->row->ahead, &one->message, one->body, message);
         ret[i] = one->message.ahead;
-        if (one->message.adds_to != NULL)
-            streams[adding++] = arena_printf(loop->batch, "%s/%s", loop->service->name, one->message.adds_to);
-        if (status != OK)
-            fail(message, status, "%s", one->message.reason);
+        note_stream(loop, &one->message, streams, &adding);
         n++;
     }
     return status == OK ? streams_hold(message, harvest, streams, adding) : status;

@@ -37,18 +37,17 @@ typedef status_t handle_f(struct message *message, const void *body);
 
 // A command this service obeys. The store takes the row locks (SELECT ... FOR UPDATE) itself.
 //
-// The last two are for commands that come in thousands, and may be left out. ahead asks, by db_ahead, for what decide will
-// load, so that a batch waits once for all of its commands. It may ask only for what no command with an ahead changes,
-// but those about the same case (the command's first field); the loop asks for the first command of each case, and
-// for none that comes behind a command without an ahead. kind is that of the stream its events will go to, whose id is the
-// case.
+// ahead is for commands that come in thousands, and may be left out. It asks, by db_ahead, for what decide will load, and
+// says by will_add which stream its events will go to, so that a batch waits once for all of its commands. It may ask only
+// for what no command with an ahead changes, but those about the same case (the command's first field); the loop asks for
+// the first command of each case, and for none that comes behind a command without an ahead.
 struct command_row {
     const ProtobufCMessageDescriptor *on;
     uint64_t roles;
     handle_f *decide;
-    const char *kind;
     handle_f *ahead;
 };
+void will_add(struct message *message, const char *kind, const char *id);
 
 // An event this service emits. kind is the middle of its stream, "service/kind/id"; id is the event's first
 // field.
@@ -62,15 +61,13 @@ struct event_row {
 // may be NULL.
 //
 // ahead is for reactions to events that come in thousands, as for commands: what it asks for may be changed only by
-// reactions with an ahead to events about the same subject; nothing is asked behind an event that is heard without one. It
-// may say which stream the reaction will add to (will_add).
+// reactions with an ahead to events about the same subject; nothing is asked behind an event that is heard without one.
 struct heard_row {
     const ProtobufCMessageDescriptor *on;
     handle_f *hear;
     handle_f *react;
     handle_f *ahead;
 };
-void will_add(struct message *message, const char *kind, const char *id);
 
 // The answer to an ask(). body is the request as it was sent; message->answer/answer_size hold the reply's
 // body and reply its outcome. It decides like a command. on is the descriptor of the REQUEST.

@@ -150,7 +150,10 @@ static status_t on_ready(struct message *message, const void *body)
 
 static status_t ahead_ready(struct message *message, const void *body)
 {
-    return AHEAD(message, load_total, TEXT(((const Bus__V1__Ready *)body)->service));
+    const char *id = ((const Bus__V1__Ready *)body)->service;
+
+    will_add(message, "counter", id);
+    return AHEAD(message, load_total, TEXT(id));
 }
 
 // Counts to a hundred at once, and asks for nothing ahead.
@@ -259,7 +262,7 @@ static status_t on_writing_query(struct message *message, const void *body)
 }
 
 static const struct command_row commands[] = {
-    {&bus__v1__ready__descriptor, ROLE(EDITOR) | ROLE(APPROVER), on_ready, "counter", ahead_ready},
+    {&bus__v1__ready__descriptor, ROLE(EDITOR) | ROLE(APPROVER), on_ready, ahead_ready},
     {&bus__v1__disconnect__descriptor, ROLES_CLOCK, on_due},
     {&intake__v1__save_draft__descriptor, ROLE(EDITOR), on_save},
     {&intake__v1__withdraw__descriptor, ROLE(EDITOR), on_withdraw},

@@ -253,6 +253,7 @@ status_t store_ahead_start(struct message *message, const void *body)
     const StartDraft *command = body;
     const char *own = message->actor->organisation;
 
+    will_add(message, "application", command->application_id);
     status_t status = AHEAD(message, load_application, TEXT(command->application_id));
     if (status == OK)
         status = AHEAD(message, find_call, TEXT(command->call_id));
@@ -263,7 +264,10 @@ status_t store_ahead_start(struct message *message, const void *body)
 
 status_t store_ahead_application(struct message *message, const void *body)
 {
-    return AHEAD(message, load_application, TEXT(message_field(body, "application_id")));
+    const char *id = message_field(body, "application_id");
+
+    will_add(message, "application", id);
+    return AHEAD(message, load_application, TEXT(id));
 }
 
 status_t store_ahead_participation(struct message *message, const void *body)
