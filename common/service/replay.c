@@ -50,8 +50,6 @@ struct replay {
     uint64_t *skipped;  // positions that are left out, as far as they are known
     size_t n_skipped;
     bool surprised;  // some of them were met only after their place had passed
-    bool strict;     // every event is held to the conditions of the tables, to find the one that does not meet them
-    bool unfit;      // the tables as a whole do not meet them
     bool live;         // catching up
     uint64_t heard;    // ... where the live tables stood
     uint64_t reacted;  // ... the last of others' events that an own event names as its cause; at least `heard`
@@ -413,18 +411,6 @@ static bool parse_until(struct replay *replay, const char *until)
     return instant_parse(until, &replay->until_us);
 }
 
-// The conditions come back when all is there; a rebuild that was stopped before goes on without them until then.
-static bool tighten(struct replay *replay, const char **ret_reason)
-{
-    struct message message = message_new(replay->page);
-
-    message.db = replay->db;
-    replay->unfit = RUN0(&message, loop_tighten, NULL) != OK;
-    if (replay->unfit)
-        *ret_reason = message.reason;
-    return !replay->unfit;
-}
-
 static bool rebuild(struct replay *replay, const char **ret_reason)
 {
     struct message message = message_new(replay->page);
@@ -433,13 +419,11 @@ static bool rebuild(struct replay *replay, const char **ret_reason)
     status_t status = load(replay, &message);
     if (status == OK)
         status = RUN0(&message, loop_rebuild, NULL);
-    if (status == OK && replay->position == 0 && !replay->strict)
-        status = RUN0(&message, loop_loosen, NULL);
     if (status != OK) {
         *ret_reason = message.reason;
         return false;
     }
-    return take_pages(replay, ret_reason) && tighten(replay, ret_reason);
+    return take_pages(replay, ret_reason);
 }
 
 // Drop what was made: it holds what should have been left out, or what may not be.
@@ -488,10 +472,8 @@ static bool passes(struct replay *replay, const char *url, const char *into, con
     bus.serves = NULL;
     replay->bus = bus_connect(&bus);
     bool well = pass(replay, url, into, ret_reason);
-    // Again, to leave out what is skipped, or to find the event that brings what may not be.
-    if (well ? replay->surprised : replay->unfit) {
-        replay->strict = replay->unfit;
-        replay->unfit = false;
+    // Again, to leave out what is skipped.
+    if (well && replay->surprised) {
         struct message message = message_new(replay->page);
         held_forget(replay->held);
         well = drop_schema(url, into, &message) == OK;

@@ -391,36 +391,5 @@ SELECT (SELECT count(*) FROM loop_outbox),
 -- name: loop_rebuild
 SELECT set_config('synchronous_commit', 'off', false);
 
--- The conditions of own tables are looked at when a rebuild is whole, and not for each event: PostgreSQL reads their text again for
--- each statement, which was a third of a rebuild. What own events do has met them once, when it was decided. Those of tables
--- that others' events write stay: an event that does not meet one is parked, and all that follows depends on it.
--- name: loop_loosen
-DO $$
-DECLARE
-    one record;
-BEGIN
-    CREATE TABLE IF NOT EXISTS loop_condition (of text NOT NULL, name text NOT NULL, definition text NOT NULL);
-    FOR one IN SELECT t.relname, c.conname, pg_get_constraintdef(c.oid) AS definition
-                 FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid
-                WHERE c.contype = 'c' AND t.relnamespace = current_schema()::regnamespace
-                  AND t.relname !~ '^(heard|view|loop)_' LOOP
-        INSERT INTO loop_condition (of, name, definition) VALUES (one.relname, one.conname, one.definition);
-        EXECUTE format('ALTER TABLE %I DROP CONSTRAINT %I', one.relname, one.conname);
-    END LOOP;
-END $$;
-
--- name: loop_tighten
-DO $$
-DECLARE
-    one record;
-BEGIN
-    IF to_regclass('loop_condition') IS NOT NULL THEN
-        FOR one IN SELECT of, name, definition FROM loop_condition LOOP
-            EXECUTE format('ALTER TABLE %I ADD CONSTRAINT %I %s', one.of, one.name, one.definition);
-        END LOOP;
-        DROP TABLE loop_condition;
-    END IF;
-END $$;
-
 -- name: loop_schema_exists
 SELECT count(*) FROM pg_namespace WHERE nspname = $1;

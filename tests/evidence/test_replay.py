@@ -144,7 +144,6 @@ def test_the_rebuilt_tables_have_the_conditions_of_the_live_ones(undisturbed, sc
 
 
 def test_an_own_event_that_brings_what_may_not_be_is_found_with_its_position(undisturbed, scratch):
-    """The conditions of own tables are looked at when all is there; then the event is looked for."""
     with test_money.changed(undisturbed, "allocation.v1.AwardDecided", below_zero) as position:
         done = console.run(undisturbed, "--replay", "scratch_allocation", binary=undisturbed.stack.binary("allocation"))
     assert done.returncode == 1
