@@ -5,7 +5,7 @@
 // in groups, a group for each statement, and sent when anybody waits or says something else.
 //
 // Order is kept for each key: a row may join an earlier group of its statement only if no later one has its key. A group
-// that changes one row for each of its keys has each key once.
+// has each key once: an UPDATE that is given two rows for one takes any of them.
 #include "db/connection.h"
 #include "limits/limits.h"
 
@@ -33,12 +33,11 @@ static struct gathering *find_group(db_t *db, const struct sql *sql, const struc
 {
     for (int i = db->n_groups - 1; i >= 0; i--) {
         struct gathering *group = &db->groups[i];
-        bool taken = has_key(group, key);
-        // Every file has its own copy of a statement; the name is what they share.
-        if (strcmp(group->sql->name, sql->name) == 0 && group->changes == changes && !(changes && taken))
-            return group;
-        if (taken)
+        if (has_key(group, key))
             return NULL;
+        // Every file has its own copy of a statement; the name is what they share.
+        if (strcmp(group->sql->name, sql->name) == 0 && group->changes == changes)
+            return group;
     }
     return NULL;
 }

@@ -339,7 +339,7 @@ INSERT INTO loop_private_key (case_id, key) SELECT * FROM unnest($1::text[], $2:
 
 -- name: loop_keep_private (many)
 INSERT INTO loop_private (case_id, seal, ciphertext)
-SELECT DISTINCT ON (given.case_id, given.seal) given.case_id, given.seal, given.ciphertext
+SELECT given.case_id, given.seal, given.ciphertext
   FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS given (case_id, seal, ciphertext)
  WHERE NOT EXISTS (SELECT FROM loop_private AS kept WHERE kept.case_id = given.case_id AND kept.seal = given.seal);
 

@@ -198,20 +198,25 @@ UPDATE duty SET repayment_decided_ore = $2, repayment_decided_by = $3 WHERE appl
 
 -- The read model.
 
--- name: view_add_moment
+-- name: view_add_moment (many)
 INSERT INTO view_moment (position, subject, at_us, type, actor_subject, actor_role, actor_organisation, internal,
                          summary)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::smallint[], $7::text[],
+                     $8::boolean[], $9::text[]);
 
--- name: view_set_state
-UPDATE view_case SET state = $2 WHERE application_id = $1;
+-- name: view_set_state (many)
+UPDATE view_case SET state = given.state
+  FROM unnest($1::text[], $2::text[]) AS given (application_id, state)
+ WHERE view_case.application_id = given.application_id;
 
--- name: view_open_case
+-- name: view_open_case (many)
 INSERT INTO view_case (application_id, call_id, organisation_number, applicant, state)
-VALUES ($1, $2, $3, $4, 'DRAFT') ON CONFLICT DO NOTHING;
+SELECT given.*, 'DRAFT' FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS given ON CONFLICT DO NOTHING;
 
--- name: view_set_applied
-UPDATE view_case SET applied_ore = $2 WHERE application_id = $1;
+-- name: view_set_applied (many)
+UPDATE view_case SET applied_ore = given.applied_ore
+  FROM unnest($1::text[], $2::bigint[]) AS given (application_id, applied_ore)
+ WHERE view_case.application_id = given.application_id;
 
 -- name: view_set_total
 UPDATE view_case SET total = $2 WHERE application_id = $1;
