@@ -22,6 +22,8 @@
 #define LIMIT_APPEND_EVENTS 500          // events in one Append
 #define LIMIT_PAGE_ENTRIES 1000          // entries in one Page
 #define LIMIT_QUEUE_REQUESTS 2000        // requests waiting at the broker for one service
+// So many may always wait, however slowly they are answered: the next full batch of two instances.
+#define LIMIT_QUEUE_ALWAYS (2 * LIMIT_BATCH_MESSAGES)
 #define LIMIT_QUEUE_BYTES (96 * 1024 * 1024) // all requests that the broker holds
 #define LIMIT_PENDING_PER_KEY 4000       // requests one key may have under way at the broker
 #define LIMIT_WORKERS 256                // workers registered at the broker
@@ -46,6 +48,7 @@
 #define LIMIT_TIMEOUT_MAX_MS 120000
 #define LIMIT_HANDSHAKE_MS 1000
 #define LIMIT_RETRY_MS 200               // told to a sender who found a queue full, before jitter
+#define LIMIT_QUEUE_MS 250               // whoever would wait longer for an answer of a busy service is told to come back
 #define LIMIT_LINGER_MS 1000
 #define LIMIT_RESEND_MS 2000             // unacknowledged own requests and outbox rows are sent again after this
 #define LIMIT_CONNECT_MS 3000            // connecting to PostgreSQL

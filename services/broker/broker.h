@@ -63,7 +63,12 @@ struct office {
     struct tally answers;
     zlistx_t *waiting;       // tasks, the one to hand out next first
     zlistx_t *free;          // workers with credit, the least recently used first
+    size_t handed;           // tasks that its workers hold
     uint64_t refused_full;
+    // How fast its workers answer while others wait; whoever has nothing to do shows nothing of it.
+    int64_t measured_ms;     // since when it is measured
+    int64_t measured;        // answers since
+    int64_t answer_us;       // from one answer to the next, when it was last measured; 0: not known
 };
 
 struct worker {
@@ -177,6 +182,13 @@ struct office *office_find(struct broker *broker, const char *name);
 struct office *office_make(struct broker *broker, const char *name);
 // Give out what waits while workers are free.
 void office_dispatch(struct broker *broker, struct office *office);
+// A worker has answered one of its requests.
+void office_answered(struct broker *broker, struct office *office);
+// How long one more request would wait for its answer. 0 where that cannot be told: nothing was answered lately, or
+// somebody who answered has gone.
+int64_t office_wait_ms(const struct broker *broker, const struct office *office);
+// One of its workers has gone or is going: how fast the others are will be seen.
+void office_forget_pace(struct broker *broker, struct office *office);
 
 struct worker *worker_find(struct broker *broker, peer_t peer);
 struct worker *worker_add(struct broker *broker, peer_t peer, const struct registered *key,

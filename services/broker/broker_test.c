@@ -59,6 +59,7 @@ struct world {
     arena_t *arena;
     int64_t now_ms;
     peer_t gone;  // this peer takes nothing
+    peer_t last;  // who asked in a crowd
     struct caught *caught;
     int count;
 };
@@ -112,6 +113,7 @@ static int world_make(void **state)
     world->arena = arena_new(64 * 1024 * 1024);
     world->caught = zmalloc(CATCH_MOST * sizeof *world->caught);
     world->now_ms = 1000000;
+    world->last = 9;
     broker_start(world, false);
     *state = world;
     return 0;
@@ -711,6 +713,200 @@ static void large_requests_are_bounded_by_memory(void **state)
     free(large);
 }
 
+// ------------------------------------------------------------------ a queue that is longer than it may last
+
+// One worker that does one thing at a time, and so many who ask.
+static void crowd_asks(struct world *world, int count)
+{
+    if (worker_find(world->broker, 1) == NULL)
+        send_ready(world, 1, INTAKE_KEY, "intake", 1);
+    while (count-- > 0)
+        ask_intake(world, ++world->last, "");
+}
+
+// The worker answers so many, one after the other.
+static void worker_answers(struct world *world, int count, int64_t ms_each)
+{
+    for (int i = 0; i < count; i++) {
+        const struct task *task = zlistx_first(worker_find(world->broker, 1)->tasks);
+        pass_ms(world, ms_each);
+        send_reply(world, 1, task->ticket, ID);
+        forget_caught(world);
+    }
+}
+
+// Does one more get a place, or is it told to come back?
+static bool place_is_given(struct world *world)
+{
+    size_t before = zhashx_size(world->broker->tasks);
+
+    forget_caught(world);
+    ask_intake(world, ++world->last, "");
+    if (zhashx_size(world->broker->tasks) > before)
+        return true;
+    replied(world, 0, world->last, BUS__V1__REPLY__STATUS__RESOURCE_EXHAUSTED);
+    return false;
+}
+
+static void who_would_wait_too_long_is_told_before_work_begins(void **state)
+{
+    struct world *world = *state;
+    crowd_asks(world, 600);  // given
+    worker_answers(world, 300, 2);
+
+    assert_false(place_is_given(world));  // when: 300 before it, and 2 ms for each
+
+    assert_string_equal("this service has more to do than it can soon; nothing was begun",  // then
+                        world->caught[0].packet->reply->reason);
+    assert_in_range(world->caught[0].packet->reply->retry_after_ms, LIMIT_RETRY_MS, 5 * LIMIT_RETRY_MS);
+    assert_int_equal(1, office_find(world->broker, "intake")->refused_full);
+}
+
+static void a_queue_may_be_as_long_as_it_is_quick(void **state)
+{
+    struct world *world = *state;
+    crowd_asks(world, 1500);  // given
+    worker_answers(world, 1100, 0);
+    worker_answers(world, 51, 10);
+
+    int length = (int)zhashx_size(world->broker->tasks);  // when: some half a millisecond each
+    while (place_is_given(world))
+        length++;
+
+    assert_in_range(length, 500, 600);  // then
+}
+
+static void what_workers_hold_is_waited_for_as_well(void **state)
+{
+    struct world *world = *state;
+    send_ready(world, 1, INTAKE_KEY, "intake", LIMIT_CREDIT);  // given
+    crowd_asks(world, LIMIT_CREDIT + LIMIT_QUEUE_ALWAYS + 1000);
+    worker_answers(world, 900, 0);
+    worker_answers(world, 50, 10);
+
+    assert_int_equal(LIMIT_QUEUE_ALWAYS + 50, zlistx_size(office_find(world->broker, "intake")->waiting));
+    assert_false(place_is_given(world));  // when, then: not 94 ms, but 346
+    send_disconnect(world, 1, false);
+    assert_int_equal(0, office_find(world->broker, "intake")->handed);
+}
+
+static void a_short_queue_is_given_to_the_slowest(void **state)
+{
+    struct world *world = *state;
+    crowd_asks(world, LIMIT_QUEUE_ALWAYS + 11);  // given: 100 ms each
+    worker_answers(world, 11, 100);
+
+    assert_true(place_is_given(world));  // when: it waits for 12 seconds
+
+    assert_false(place_is_given(world));  // then
+}
+
+static void when_nothing_is_answered_everybody_waits(void **state)
+{
+    struct world *world = *state;
+    crowd_asks(world, 600);  // given
+    worker_answers(world, 300, 2);
+    assert_false(place_is_given(world));
+
+    pass_ms(world, 1100);  // when: its database is away
+
+    crowd_asks(world, LIMIT_QUEUE_REQUESTS - 300);  // then
+    assert_int_equal(LIMIT_QUEUE_REQUESTS, zhashx_size(world->broker->tasks));
+    worker_answers(world, 200, 2);  // and while it begins again
+    assert_true(place_is_given(world));
+    worker_answers(world, 100, 2);
+    assert_false(place_is_given(world));
+}
+
+static void when_a_worker_goes_everybody_waits(void **state)
+{
+    struct world *world = *state;
+    for (int draining = 0; draining < 2; draining++) {
+        crowd_asks(world, 600);  // given
+        worker_answers(world, 300, 2);
+        assert_false(place_is_given(world));
+
+        send_disconnect(world, 1, draining);  // when
+
+        assert_true(place_is_given(world));  // then
+        broker_stop(world->broker);
+    }
+}
+
+static void while_a_service_begins_again_everybody_waits(void **state)
+{
+    struct world *world = *state;
+    crowd_asks(world, 600);  // given
+    worker_answers(world, 300, 2);
+    send_disconnect(world, 1, false);
+    pass_ms(world, 3000);
+
+    crowd_asks(world, 600);  // when: its worker has come again
+    worker_answers(world, 200, 2);
+
+    assert_true(place_is_given(world));  // then
+    worker_answers(world, 100, 2);
+    assert_false(place_is_given(world));
+}
+
+static void the_next_crowd_finds_known_how_fast_the_last_was_answered(void **state)
+{
+    struct world *world = *state;
+    crowd_asks(world, 600);  // given
+    worker_answers(world, 600, 2);
+    pass_ms(world, 4000);
+    crowd_asks(world, 1);
+    worker_answers(world, 1, 20);
+
+    crowd_asks(world, 600);  // when
+
+    assert_int_equal(1 + LIMIT_QUEUE_ALWAYS, zhashx_size(world->broker->tasks));  // then
+}
+
+static void who_has_little_to_do_is_not_taken_for_slow(void **state)
+{
+    struct world *world = *state;
+    for (int i = 0; i < 20; i++) {  // given: some three a second, for nobody asks for more
+        crowd_asks(world, 2);
+        worker_answers(world, 2, 300);
+    }
+
+    crowd_asks(world, 1000);  // when
+
+    assert_int_equal(1000, zhashx_size(world->broker->tasks));  // then
+}
+
+static void a_crowd_at_one_service_is_none_at_another(void **state)
+{
+    struct world *world = *state;
+    Bus__V1__Actor actor;
+    Bus__V1__Request request = a_request(&actor);
+    crowd_asks(world, 600);  // given
+    worker_answers(world, 300, 2);
+    assert_false(place_is_given(world));
+    forget_caught(world);
+
+    request.service = "payment";  // when
+    for (int i = 0; i < 600; i++)
+        send_request(world, ++world->last, CONSOLE_KEY, &request, "");
+
+    assert_int_equal(0, world->count);  // then
+}
+
+static void a_repeat_is_found_also_where_a_new_one_would_wait_too_long(void **state)
+{
+    struct world *world = *state;
+    crowd_asks(world, 600);  // given
+    worker_answers(world, 300, 2);
+    assert_false(place_is_given(world));
+    forget_caught(world);
+
+    ask_intake(world, 609, "");  // when: the last of the crowd
+
+    assert_int_equal(0, world->count);  // then
+    assert_int_equal(300, zhashx_size(world->broker->tasks));
+}
+
 static void a_stopping_broker_tells_all_who_wait(void **state)
 {
     struct world *world = *state;
@@ -1237,6 +1433,17 @@ int main(void)
         A_TEST(what_a_lost_worker_gives_back_waits_again_as_one),
         A_TEST(one_key_cannot_fill_every_queue),
         A_TEST(large_requests_are_bounded_by_memory),
+        A_TEST(who_would_wait_too_long_is_told_before_work_begins),
+        A_TEST(a_queue_may_be_as_long_as_it_is_quick),
+        A_TEST(what_workers_hold_is_waited_for_as_well),
+        A_TEST(a_short_queue_is_given_to_the_slowest),
+        A_TEST(when_nothing_is_answered_everybody_waits),
+        A_TEST(when_a_worker_goes_everybody_waits),
+        A_TEST(while_a_service_begins_again_everybody_waits),
+        A_TEST(the_next_crowd_finds_known_how_fast_the_last_was_answered),
+        A_TEST(who_has_little_to_do_is_not_taken_for_slow),
+        A_TEST(a_crowd_at_one_service_is_none_at_another),
+        A_TEST(a_repeat_is_found_also_where_a_new_one_would_wait_too_long),
         A_TEST(a_stopping_broker_tells_all_who_wait),
         A_TEST(a_key_taken_from_the_registry_is_refused_from_its_next_message),
         A_TEST(a_worker_that_loses_its_right_is_sent_away_at_once),

@@ -24,7 +24,7 @@ struct broker_figures *broker_figures_new(vitals_t *vitals)
         .oldest = family_new(metrics, FAMILY_GAUGE, "tildel_queue_oldest_seconds",
                              "How long the first of them has waited.", "service"),
         .refused_full = family_new(metrics, FAMILY_COUNTER, "tildel_queue_full_total",
-                                   "Requests refused for want of room, before any work.", "service"),
+                                   "Requests told to come back, for want of room or of time, before any work.", "service"),
         .workers = family_new(metrics, FAMILY_GAUGE, "tildel_workers",
                               "Workers that serve this name and take requests.", "service"),
         .outstanding = family_new(metrics, FAMILY_GAUGE, "tildel_worker_outstanding",

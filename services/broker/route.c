@@ -100,6 +100,9 @@ static const char *room_lacking(struct broker *broker, struct office *office, co
 
     if (zlistx_size(office->waiting) >= LIMIT_QUEUE_REQUESTS)
         return "the queue of this service is full; nothing was begun";
+    if (zlistx_size(office->waiting) >= LIMIT_QUEUE_ALWAYS &&
+        office_wait_ms(broker, office) > LIMIT_QUEUE_MS)
+        return "this service has more to do than it can soon; nothing was begun";
     if (sender && sender->pending >= LIMIT_PENDING_PER_KEY)
         return "this key has too many requests under way; nothing was begun";
     if (broker->task_bytes + arrival->packet_size + zframe_size(*arrival->body_p) > LIMIT_QUEUE_BYTES)
@@ -202,6 +205,7 @@ static void on_reply(struct broker *broker, const struct registered *key, const 
         !packet_send(broker, task->client, &forward, *arrival->body_p))
         broker_drop(broker, DROP_UNDELIVERED, key->name, reply.type);
     task_end(broker, task);
+    office_answered(broker, office);
     office_dispatch(broker, office);
 }
 
@@ -281,6 +285,7 @@ static void on_disconnect(struct broker *broker, const struct registered *key, c
         log_info("a worker drains", "service", worker->office->name, "key", key->name, NULL);
         worker->draining = true;
         worker_settle(worker);
+        office_forget_pace(broker, worker->office);
         return;
     }
     log_info("a worker left", "service", worker->office->name, "key", key->name, NULL);

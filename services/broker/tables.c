@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define SECOND_MS 1000
+#define PACE_MS   500  // how long answers are counted; without one for as long again, nothing is known
 
 // ------------------------------------------------------------------ small helpers
 
@@ -200,6 +201,39 @@ static void office_destroy(struct office *office)
     free(office);
 }
 
+// Measured is from the first that has to wait until none does: each request that finds nobody waiting begins anew, and what
+// was measured before is kept for the next crowd.
+static void measure_begin(struct broker *broker, struct office *office)
+{
+    office->measured_ms = broker->now_ms;
+    office->measured = 0;
+}
+
+void office_forget_pace(struct broker *broker, struct office *office)
+{
+    office->answer_us = 0;
+    measure_begin(broker, office);
+}
+
+void office_answered(struct broker *broker, struct office *office)
+{
+    int64_t took_ms = broker->now_ms - office->measured_ms;
+
+    office->measured++;
+    if (took_ms < PACE_MS)
+        return;
+    if (zlistx_size(office->waiting) > 0)
+        office->answer_us = took_ms <= 2 * PACE_MS ? took_ms * 1000 / office->measured : 0;
+    measure_begin(broker, office);
+}
+
+int64_t office_wait_ms(const struct broker *broker, const struct office *office)
+{
+    if (broker->now_ms - office->measured_ms > 2 * PACE_MS)
+        return 0;
+    return (int64_t)(zlistx_size(office->waiting) + office->handed) * office->answer_us / 1000;
+}
+
 static void asked_as(char name[ASKED_AS], peer_t peer, const char *id)
 {
     snprintf(name, ASKED_AS, "%u %s", peer, id);
@@ -223,6 +257,7 @@ static bool task_hand(struct broker *broker, struct task *task, struct worker *w
     task->place = zlistx_add_end(worker->tasks, task);
     task->worker = worker;
     task->handed++;
+    task->office->handed++;
     if (worker->free_place)
         zlistx_move_end(task->office->free, worker->free_place);
     worker_settle(worker);
@@ -278,6 +313,7 @@ static void task_take_back(struct broker *broker, struct task *task)
 {
     zlistx_detach(task->worker->tasks, task->place);
     task->worker = NULL;
+    task->office->handed--;
     task->place = zlistx_add_start(task->office->waiting, task);
     zhashx_insert(broker->waits, task->asked_as, task);  // unless another of its name waits already
     if (task->handed < LIMIT_TRIES)
@@ -293,6 +329,7 @@ static void worker_forget(struct broker *broker, struct worker *worker)
 {
     worker->draining = true;
     worker_settle(worker);
+    office_forget_pace(broker, worker->office);
     for (struct task *task = zlistx_last(worker->tasks); task; task = zlistx_last(worker->tasks))
         task_take_back(broker, task);
     zhashx_delete(broker->workers, &worker->peer);
@@ -360,6 +397,8 @@ struct task *task_add(struct broker *broker, struct office *office, const struct
     snprintf(task->id, sizeof task->id, "%s", request->id);
     task->arrived_ms = broker->now_ms;
     task->deadline_ms = broker->now_ms + timeout_ms;
+    if (zlistx_size(office->waiting) == 0)
+        measure_begin(broker, office);
     task->place = zlistx_add_end(office->waiting, task);
     task->wheel_place = zlistx_add_end(wheel_of(broker, task), task);
     broker->task_bytes += task->packet_size + zframe_size(task->body);
@@ -428,8 +467,10 @@ void task_end(struct broker *broker, struct task *task)
     }
     zlistx_detach(wheel_of(broker, task), task->wheel_place);
     zlistx_detach(task->worker ? task->worker->tasks : task->office->waiting, task->place);
-    if (task->worker)
+    if (task->worker) {
+        task->office->handed--;
         worker_settle(task->worker);
+    }
     task_waits_no_more(broker, task);
     zhashx_delete(broker->tasks, &task->ticket);
     zframe_destroy(&task->body);
