@@ -449,7 +449,11 @@ class Reader:
     def replay(self, service):
         self.number += 1
         env = {**self.home.stack.env(service), **self.rebuild}
-        return self.run("replay", [self.binary(service), "--replay", f"rebuilt_{self.events}_{self.number}"], env)
+        return self.run("replay", [self.binary(service), "--replay", self.rebuilt()], env)
+
+    def rebuilt(self):
+        """The schema of the last replay."""
+        return f"rebuilt_{self.events}_{self.number}"
 
 
 def replay(pace):
@@ -568,13 +572,39 @@ def growth(pace):
 
 
 def most_memory(home):
-    """What those who read the whole log need at most."""
+    """What those who read the whole log need at most; and what is rebuilt from it is what lives."""
     reader = Reader(home)
     reader.verify()
     reader.tildel_verify()
     reader.export()
     reader.replay("reporting")
+    same_rows(home, "reporting", reader.rebuilt())
     return reader.memory
+
+
+TABLES = """SELECT DISTINCT relname FROM pg_class WHERE relnamespace IN (%s::regnamespace, %s::regnamespace) AND relkind IN ('r', 'p')
+AND NOT relispartition AND relname NOT LIKE 'loop\\_%%' AND relname <> 'schema_step' ORDER BY relname"""
+
+
+def same_rows(home, service, rebuilt):
+    """Each table of the service holds the same rows where it lives and where it was rebuilt; the rebuilt ones go."""
+    rows, events = 0, log_position(home)
+    with home.watcher.cursor() as cursor:
+        cursor.execute("SET work_mem = '256MB'")
+        cursor.execute(TABLES, (service, rebuilt))
+        for table, in cursor.fetchall():
+            live, again = f"TABLE {service}.{table}", f"TABLE {rebuilt}.{table}"
+            cursor.execute(f"SELECT (SELECT count(*) FROM ({live}) AS l), (SELECT count(*) FROM ({live} EXCEPT ALL {again}) AS l), "
+                           f"(SELECT count(*) FROM ({again} EXCEPT ALL {live}) AS r)")
+            there, only_live, only_rebuilt = cursor.fetchone()
+            if only_live or only_rebuilt:
+                raise Lost(f"{table} of {service}: {only_live} rows are not as the log says, and {only_rebuilt} of the log's are "
+                           "not there")
+            rows += there
+        cursor.execute(f"DROP SCHEMA {rebuilt} CASCADE")
+    if rows < events:
+        raise Lost(f"{service} was compared in {rows} rows, and the log has {events} events")
+    say(f"  {rows} rows of {service} are the same, rebuilt from {events} events")
 
 
 def grown(home, size, rates):
