@@ -185,9 +185,9 @@ void office_dispatch(struct broker *broker, struct office *office);
 // A worker has answered one of its requests.
 void office_answered(struct broker *broker, struct office *office);
 // How long one more request would wait for its answer. 0 where that cannot be told: nothing was answered lately, or
-// somebody who answered has gone.
+// somebody who answers has come or gone.
 int64_t office_wait_ms(const struct broker *broker, const struct office *office);
-// One of its workers has gone or is going: how fast the others are will be seen.
+// A worker has come or is going: how fast they are now will be seen.
 void office_forget_pace(struct broker *broker, struct office *office);
 
 struct worker *worker_find(struct broker *broker, peer_t peer);

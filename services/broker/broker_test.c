@@ -833,6 +833,22 @@ static void when_a_worker_goes_everybody_waits(void **state)
     }
 }
 
+static void when_a_worker_more_comes_everybody_waits(void **state)
+{
+    struct world *world = *state;
+    crowd_asks(world, 600);  // given
+    worker_answers(world, 300, 2);
+    assert_false(place_is_given(world));
+
+    send_ready(world, 2, INTAKE_KEY, "intake", 1);  // when
+
+    assert_true(place_is_given(world));  // then
+    crowd_asks(world, 300);
+    worker_answers(world, 260, 2);
+    send_ready(world, 2, INTAKE_KEY, "intake", 1);  // one that says it again is none more
+    assert_false(place_is_given(world));
+}
+
 static void while_a_service_begins_again_everybody_waits(void **state)
 {
     struct world *world = *state;
@@ -1439,6 +1455,7 @@ int main(void)
         A_TEST(a_short_queue_is_given_to_the_slowest),
         A_TEST(when_nothing_is_answered_everybody_waits),
         A_TEST(when_a_worker_goes_everybody_waits),
+        A_TEST(when_a_worker_more_comes_everybody_waits),
         A_TEST(while_a_service_begins_again_everybody_waits),
         A_TEST(the_next_crowd_finds_known_how_fast_the_last_was_answered),
         A_TEST(who_has_little_to_do_is_not_taken_for_slow),

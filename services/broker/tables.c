@@ -286,6 +286,7 @@ struct worker *worker_add(struct broker *broker, peer_t peer, const struct regis
     int fault = zhashx_insert(broker->workers, &worker->peer, worker);
     assert(fault == 0);
     worker_settle(worker);
+    office_forget_pace(broker, office);
     return worker;
 }
 
