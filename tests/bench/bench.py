@@ -22,7 +22,7 @@ def parse():
                      "runs after each case."))
     parser.add_argument("--quick",
                         action="store_true",
-                        help="fewer and shorter rounds, no peers: about five minutes instead of twenty-five")
+                        help="fewer and shorter rounds, smaller logs, no peers: about two minutes")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="also write the rows as JSON")
     parser.add_argument("--instructions",
                         action="store_true",
@@ -49,6 +49,13 @@ def main():
         print(cases.instructions())
         return 0
     pace = cases.Pace(words.quick)
+    try:
+        return measured(words, pace, began)
+    finally:
+        pace.close()
+
+
+def measured(words, pace, began):
     rows, failed = [], []
     for name in words.names or list(cases.CASES):
         measure.say(f"{name}: {cases.CASES[name].__doc__.splitlines()[0]}")

@@ -1,5 +1,6 @@
 """The cases: each measures one path and returns its rows. The checker has the last word on each."""
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -17,8 +18,8 @@ from measure import Row, alternate, say
 SECOND_US = 1_000_000
 # Rows of the same size as a submission makes: the application, and its event on the way to the log.
 SUBMISSION_TABLES = """
-CREATE TABLE bench.application (id bigserial PRIMARY KEY, content bytea NOT NULL);
-CREATE TABLE bench.outbox (id bigserial PRIMARY KEY, bytes bytea NOT NULL);
+CREATE TABLE IF NOT EXISTS bench.application (id bigserial PRIMARY KEY, content bytea NOT NULL);
+CREATE TABLE IF NOT EXISTS bench.outbox (id bigserial PRIMARY KEY, bytes bytea NOT NULL);
 """
 SUBMISSION = """WITH a AS (INSERT INTO bench.application (content) VALUES (decode(repeat('78', 1100), 'hex')))
 INSERT INTO bench.outbox (bytes) VALUES (decode(repeat('78', 1400), 'hex'));"""
@@ -27,7 +28,7 @@ SUBMISSIONS = f"""WITH a AS (INSERT INTO bench.application (content)
                            SELECT decode(repeat('78', 1100), 'hex') FROM generate_series(1, {BATCHED}))
 INSERT INTO bench.outbox (bytes) SELECT decode(repeat('78', 1400), 'hex') FROM generate_series(1, {BATCHED});"""
 EVENT_TABLE = """
-CREATE TABLE bench.event (position bigint PRIMARY KEY, stream text NOT NULL, version bigint NOT NULL,
+CREATE TABLE IF NOT EXISTS bench.event (position bigint PRIMARY KEY, stream text NOT NULL, version bigint NOT NULL,
                           bytes bytea NOT NULL, leaf bytea NOT NULL, UNIQUE (stream, version));
 """
 
@@ -41,10 +42,32 @@ class Pace:
     def __init__(self, quick):
         self.quick = quick
         self.rounds = 2 if quick else 5
-        self.seconds = 0.7 if quick else 2
+        self.seconds = 0.7 if quick else 1.4
+        self.shared = None
 
     def of(self, quick, full):
         return quick if self.quick else full
+
+    @contextlib.contextmanager
+    def house(self, name):
+        """A house of its own for a case that takes applications in; with --quick one for all of them, until a case fails."""
+        if not self.quick:
+            with House(name) as home:
+                yield home
+            return
+        try:
+            if not self.shared:
+                self.shared = House("quick")
+                self.shared.up()
+            yield self.shared
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        if self.shared:
+            self.shared.down()
+        self.shared = None
 
 
 def prove(home):
@@ -67,7 +90,7 @@ TREE_BATCH = 64
 
 def tree_cost(home, pace):
     """What the tree adds to an append: the log's own statement and tables, with hashes and without."""
-    command = [tool("limits"), "append", home.stack.cluster.url("postgres"), str(TREE_BATCH), str(pace.of(1.4, 4))]
+    command = [tool("limits"), "append", home.stack.cluster.url("postgres"), str(TREE_BATCH), str(pace.of(0.8, 3))]
     found = [run_tool(command) for _ in range(pace.rounds)]
     ratios = [one["hashed"] / one["bare"] for one in found]
     say("  append, the tree alone: " + ", ".join(f"{ratio:.2f}" for ratio in ratios))
@@ -122,7 +145,7 @@ def append(pace):
             "redis": 1.5
         })
     }
-    seconds, rows = pace.of(0.7, 1.5), []
+    seconds, rows = pace.of(0.5, 1), []
     with House("append") as home, House("append-plain", plain=True) as bare:
         home.sql(EVENT_TABLE)
         others = [] if pace.quick else all_peers(home)
@@ -163,7 +186,7 @@ SELECT extract(epoch FROM pg_xact_commit_timestamp(s.xmin) - pg_xact_commit_time
 def delivered(home, rate, seconds, first):
     """Milliseconds from each command's commit to its reaction's, sorted; what they take apart, p50 and p99."""
     since, count = home.sql("SELECT clock_timestamp()").strip(), int(rate * seconds)
-    found = home.load("request", count=count, first=first, version=1, rate=rate, seconds=seconds + 1)
+    found = home.load("request", count=count, first=home.pool.base + first, version=1, rate=rate, seconds=seconds + 1)
     if found["sent"] < count:
         say(f"  this machine could offer only {found['sent']} of {count}")
     home.quiet()
@@ -175,8 +198,8 @@ def delivered(home, rate, seconds, first):
 
 def deliver(pace):
     """Command committed in intake to reaction committed in approval, by the database's own commit times."""
-    seconds, rates, rows = pace.of(1, 3), pace.of((1000, ), (500, 1000)), []
-    with House("deliver") as home:
+    seconds, rates, rows = pace.of(1, 2), pace.of((1000, ), (500, 1000)), []
+    with pace.house("deliver") as home:
         home.sql(EVENT_TABLE)
         home.open_call()
         home.start("approval")
@@ -212,6 +235,7 @@ def deliver(pace):
                         "publishing to a consumer on another connection, which commits nothing")
         rows[0].note += "".join(f"; {name}: {why}" for name, why in known.missing)
         prove(home)
+        home.stop("approval")
     return rows
 
 
@@ -255,12 +279,12 @@ def submit(pace):
     up."""
     targets = {1: None, 16: None, 64: 1.0, 256: 1.2}
     rows, rates = [], {}
-    with House("submit") as home:
+    with pace.house("submit") as home:
         home.sql(SUBMISSION_TABLES)
         home.open_call()
-        home.drafts(pace.of(6000, 40000))
-        best = max(pace.of((16, ), (8, 16, 32)),
-                   key=lambda clients: peers.pgbench(home, SUBMISSION, clients, 1)["rate"])
+        home.drafts(pace.of(5000, 40000))
+        best = 16 if pace.quick else max(
+            (8, 16, 32), key=lambda clients: peers.pgbench(home, SUBMISSION, clients, 1)["rate"])
         for outstanding in pace.of((64, 256), (1, 16, 64, 256)):
             found = alternate(f"submit, {outstanding} outstanding",
                               pace.rounds,
@@ -300,6 +324,7 @@ def half_load(home, pace, rate):
 # ------------------------------------------------------------------------------------------------ scale
 
 FAR_MS = 5
+AT_EACH = 128  # under way for each instance: a batch that it has in hand, and one that waits
 
 
 def saved_by(home, pace, count):
@@ -307,7 +332,7 @@ def saved_by(home, pace, count):
     names = ["intake"] + [f"intake-{number}" for number in range(2, count + 1)]
     home.start(*names)
     time.sleep(0.3)
-    found = home.pool.save(pace.of(1, 2), 300 * count)
+    found = home.pool.save(pace.of(0.8, 1.5), AT_EACH * count)
     home.quiet()
     home.stop(*names)
     return found["rate"]
@@ -316,9 +341,9 @@ def saved_by(home, pace, count):
 def scale(pace):
     """Submissions a second by 1, 2, 4 and 8 instances of intake, the database here and 5 ms away."""
     rows = []
-    with House("scale") as home:
+    with pace.house("scale") as home:
         home.open_call()
-        home.drafts(pace.of(6000, 30000))
+        home.drafts(pace.of(5000, 30000))
         home.quiet()
         home.stop("intake")
         for where in pace.of(("5 ms away", ), ("here", "5 ms away")):
@@ -355,22 +380,23 @@ USUAL_DRAFTS = 2000
 def peak(pace):
     """Ten times the submissions that one instance of intake sustains (5 ms from its database) are offered in the
     last minutes before the deadline."""
-    seconds, drafts = pace.of(3, 60), pace.of(5000, 20_000)  # the load generator has at most 4000 under way
-    with House("peak") as home:
+    seconds, drafts = pace.of(2, 60), pace.of(4500, 20_000)  # the load generator has at most 4000 under way
+    with pace.house("peak") as home:
         home.open_call()
-        home.load("start", count=USUAL_DRAFTS + drafts, outstanding=256)
+        own = home.drafted
+        home.drafts(USUAL_DRAFTS + drafts)
         home.quiet()
         home.stop("intake")
         home.far(FAR_MS)
         home.start("intake")
         home.before_the_deadline(300)
-        usual = home.load("save", count=100, first=0, outstanding=1)
-        sustained = home.load("save", first=100, drafts=USUAL_DRAFTS - 100, count=1_000_000, outstanding=256,
+        usual = home.load("save", count=pace.of(40, 100), first=own, outstanding=1)
+        sustained = home.load("save", first=own + 100, drafts=USUAL_DRAFTS - 100, count=1_000_000, outstanding=256,
                               seconds=pace.of(2, 5))
         offered = 10 * sustained["rate"]
         say(f"  {sustained['rate']:,.0f}/s are sustained, {offered:,.0f}/s offered for {seconds} s")
         found = home.load("save",
-                          first=USUAL_DRAFTS,
+                          first=own + USUAL_DRAFTS,
                           drafts=drafts,
                           count=int(offered * seconds),
                           rate=offered,
@@ -378,6 +404,7 @@ def peak(pace):
         recovered = recover(home, usual["p99_us"])
         memory = {name: home.memory_mb(name)[1] for name in ("broker", "witness", "eventlog", "intake")}
         prove(home)
+    pace.close()  # its calendar stands before the deadline now
     note = (
         f"offered {offered:,.0f}/s and sent {found['sent'] / seconds:,.0f}/s, acknowledged {found['ok']}, told to come back "
         f"{found['shed']}, unavailable {found['unavailable']}, not answered in time {found['unanswered']}; "
@@ -458,17 +485,18 @@ class Reader:
 
 def replay(pace):
     """The log read from the start: verified, exported, and rebuilt into intake's tables."""
-    wanted = pace.of(50_000, 200_000)
-    with House("replay") as home:
+    wanted = pace.of(25_000, 100_000)
+    with pace.house("replay") as home:
         home.sql(EVENT_TABLE)
         home.open_call()
-        home.drafts(wanted // 5)
+        if log_position(home) < wanted:
+            home.drafts(wanted // 5)
         while log_position(home) < wanted:
             home.pool.go(home.pool.size, outstanding=256)
             home.quiet()
         url, reader = home.stack.cluster.url("postgres"), Reader(home)
         found = alternate("replay and verify",
-                          pace.rounds,
+                          pace.of(1, 5),
                           verify=reader.verify,
                           tildel=reader.tildel_verify,
                           hashed=lambda: run_tool([tool("limits"), "copy", url,
@@ -513,7 +541,7 @@ CASE = 5000  # number of an application that the appended events are not about
 
 def growth(pace):
     """What an append, a case's view, a page of the log and a proof cost as the log grows, as a ratio to the smallest."""
-    sizes = pace.of((10_000, 30_000), (10_000, 100_000, 1_000_000))
+    sizes = pace.of((10_000, 20_000), (10_000, 100_000, 1_000_000))
     found, memory = [], []
     with House("growth") as home:
         home.open_call()
@@ -533,7 +561,6 @@ def growth(pace):
             heard_all(home)
             found.append((size, grown(home, size, rates)))
             memory.append((size, most_memory(home)))
-        home.start("intake")
         prove(home)
     rows = []
     for what in found[0][1]:
@@ -671,12 +698,12 @@ def idle(pace):
         home.open_call()
         home.stop("intake")
         ready = []
-        for name in stack.SERVICES:
+        for names in pace.of((stack.SERVICES, ), [(name, ) for name in stack.SERVICES]):
             began = time.monotonic()
-            home.start(name)
+            home.start(*names)
             ready.append(time.monotonic() - began)
         everyone = ["broker", "witness", "eventlog", *stack.SERVICES]
-        time.sleep(pace.of(2, 4))
+        time.sleep(pace.of(1, 4))
         before, began = {name: home.cpu_s(name) for name in everyone}, time.monotonic()
         time.sleep(pace.of(3, 20))
         spent = {name: home.cpu_s(name) - before[name] for name in everyone}
@@ -711,8 +738,8 @@ CASES = {
     "deliver": deliver,
     "submit": submit,
     "scale": scale,
-    "peak": peak,
     "replay": replay,
+    "peak": peak,
     "growth": growth,
     "idle": idle
 }

@@ -24,7 +24,7 @@
 #define EVENT_PADDING        300       // makes an event of the append case about 600 bytes long
 #define SILENCE_US           2000000   // after this a request is sent again under its id
 #define PATIENCE_US          30000000  // without any answer for so long the run is given up
-#define OPEN_LOOP_US         10000000  // how long an open loop waits for its last answers
+#define OPEN_LOOP_US         5000000   // how long an open loop waits for its last answers
 #define TYPES(package, name) #package ".v1." #name
 
 // What to do; every field is an argument name=value.

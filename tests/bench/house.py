@@ -120,6 +120,7 @@ class House:
         self.stage = None
         self.organisations = []
         self.pool = None
+        self.drafted = 0
         self.runs = 0
 
     def __enter__(self):
@@ -233,6 +234,8 @@ class House:
     def open_call(self):
         """intake runs, and 357 municipalities may apply."""
         stage = self.speak()
+        if self.organisations:
+            return
         self.start("intake")
         stage.calendar("2024-01-12T10:00:00+01:00")
         made = [organisation(number) for number in range(357)]
@@ -241,7 +244,6 @@ class House:
         stage.does(play.HEAD, "intake.v1.PublishCall", definition=play.definition(CALL))
         to_us = play.instant("2024-01-22T09:00:00+01:00")
         stage.does(play.OPERATOR, "bus.v1.MoveCalendar", to_us=to_us, stand_still=False)
-        time.sleep(1.2)  # until every process has heard of it
         content = json.loads((play.DATA / "applications" / "hamar.json").read_text())
         (self.folder / "content").write_bytes(contract.encode("intake.v1.Content", content))
 
@@ -249,7 +251,6 @@ class House:
         """The calendar of the stack, moved to so long before the call's deadline."""
         deadline_us = play.definition(CALL)["deadline_at_us"]
         self.stage.does(play.OPERATOR, "bus.v1.MoveCalendar", to_us=deadline_us - seconds * 1_000_000, stand_still=False)
-        time.sleep(1.2)  # until every process has heard of it
 
     def load(self, what, **words):
         """The load generator: what it measured."""
@@ -275,8 +276,9 @@ class House:
 
     def drafts(self, count):
         """Begin this many applications, to be saved once a round."""
-        self.load("start", count=count, outstanding=256)
-        self.pool = Pool(self, count)
+        self.load("start", first=self.drafted, count=count, outstanding=256)
+        self.pool = Pool(self, self.drafted, count)
+        self.drafted += count
 
     # What must hold.
 
@@ -299,8 +301,8 @@ class House:
 
 class Pool:
     """Drafts that stand at known versions: those before `next` at version + 1, the others at version."""
-    def __init__(self, house, size):
-        self.house, self.size, self.next, self.version = house, size, 0, 0
+    def __init__(self, house, base, size):
+        self.house, self.base, self.size, self.next, self.version = house, base, size, 0, 0
         self.rate = 1000
 
     def save(self, seconds, outstanding):
@@ -314,7 +316,7 @@ class Pool:
         if count == 0:
             self.next, self.version = 0, self.version + 1
             return None
-        found = self.house.load("save", count=count, first=self.next, version=self.version, **words)
+        found = self.house.load("save", count=count, first=self.base + self.next, version=self.version, **words)
         self.next += found["ok"]
         if self.next == self.size:
             self.next, self.version = 0, self.version + 1

@@ -90,6 +90,7 @@ class Redis(Peer):
     """Redis Streams, every append synced before it is answered."""
 
     name = "redis"
+    counts = {}  # of events, that took long enough the last time
 
     def start(self):
         self.spawn([
@@ -104,7 +105,7 @@ class Redis(Peer):
                               stderr=subprocess.DEVNULL).stdout
 
     def rate(self, outstanding, seconds):
-        count = 3000
+        count = self.counts.get(outstanding, 3000)
         while True:  # redis-benchmark takes a count, not a time
             began = time.monotonic()
             done = subprocess.run([
@@ -119,6 +120,7 @@ class Redis(Peer):
             took = time.monotonic() - began
             if took > seconds * 0.6:
                 self.ask("del", "events")
+                self.counts[outstanding] = count
                 return float(done.stdout.strip().splitlines()[-1].split('","')[1].strip('"'))
             count = int(count * min(20, seconds * 1.2 / max(took, 0.05)))
 
