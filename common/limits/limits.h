@@ -48,7 +48,7 @@
 #define LIMIT_TIMEOUT_MAX_MS 120000
 #define LIMIT_HANDSHAKE_MS 1000
 #define LIMIT_RETRY_MS 200               // told to a sender who found a queue full, before jitter
-#define LIMIT_QUEUE_MS 250               // whoever would wait longer for an answer of a busy service is told to come back
+#define LIMIT_QUEUE_MS 200               // whoever would wait longer for an answer of a busy service is told to come back
 #define LIMIT_LINGER_MS 1000
 #define LIMIT_RESEND_MS 2000             // unacknowledged own requests and outbox rows are sent again after this
 #define LIMIT_CONNECT_MS 3000            // connecting to PostgreSQL

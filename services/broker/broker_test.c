@@ -773,7 +773,7 @@ static void a_queue_may_be_as_long_as_it_is_quick(void **state)
     while (place_is_given(world))
         length++;
 
-    assert_in_range(length, 500, 600);  // then
+    assert_in_range(length, 400, 500);  // then
 }
 
 static void what_workers_hold_is_waited_for_as_well(void **state)
