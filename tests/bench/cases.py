@@ -145,7 +145,7 @@ def append(pace):
             "redis": 1.5
         })
     }
-    seconds, rows = pace.of(0.5, 1), []
+    seconds, rows = pace.of(0.5, 0.8), []
     with House("append") as home, House("append-plain", plain=True) as bare:
         home.sql(EVENT_TABLE)
         others = [] if pace.quick else all_peers(home)
@@ -198,7 +198,7 @@ def delivered(home, rate, seconds, first):
 
 def deliver(pace):
     """Command committed in intake to reaction committed in approval, by the database's own commit times."""
-    seconds, rates, rows = pace.of(1, 2), pace.of((1000, ), (500, 1000)), []
+    seconds, rates, rows = pace.of(1, 1.5), pace.of((1000, ), (500, 1000)), []
     with pace.house("deliver") as home:
         home.sql(EVENT_TABLE)
         home.open_call()
@@ -332,7 +332,7 @@ def saved_by(home, pace, count):
     names = ["intake"] + [f"intake-{number}" for number in range(2, count + 1)]
     home.start(*names)
     time.sleep(0.3)
-    found = home.pool.save(pace.of(0.8, 1.5), AT_EACH * count)
+    found = home.pool.save(pace.of(0.8, 1.2), AT_EACH * count)
     home.quiet()
     home.stop(*names)
     return found["rate"]
