@@ -23,9 +23,13 @@ static const char setup[] =
     "       set_config('timezone', 'UTC', false),"
     "       set_config('datestyle', 'ISO', false),"
     "       set_config('bytea_output', 'hex', false),"
-    // What is said here goes by keys. A plan for any values is made once and kept while a table grows from nothing; one
-    // that reads the whole table, cheap on the first day, must not be among them, nor one that is worth compiling.
+    // What is said here goes by keys. A plan for any values is made once, for planning costs more than most statements, and
+    // kept while a table grows from nothing; one that reads the whole table or index, cheap on the first day, must not be
+    // among them, nor one that is worth compiling.
+    "       set_config('plan_cache_mode', 'force_generic_plan', false),"
     "       set_config('enable_seqscan', 'off', false),"
+    "       set_config('enable_hashjoin', 'off', false),"
+    "       set_config('enable_mergejoin', 'off', false),"
     "       set_config('jit', 'off', false),"
     "       set_config('synchronous_commit',"
     "                  CASE WHEN current_setting('synchronous_commit') = 'remote_apply' THEN 'remote_apply'"

@@ -612,6 +612,19 @@ static void what_is_said_for_each_row_goes_out_once_for_all(void **state)
     assert_int_equal(-100, number_of(message, "99 \"{,}\\"));
 }
 
+static void rows_under_one_key_take_a_statement_each_for_all_keys(void **state)
+{
+    struct message *message = *state;
+
+    FILE *trace = trace_begin(message->db);
+    assert_int_equal(OK, db_begin(message));
+    for (int i = 0; i < 50; i++)
+        for (int k = 0; k < 3; k++)
+            assert_int_equal(OK, RUN(message, renumber_many, NULL, INT(i), INT(k)));
+    assert_int_equal(OK, db_commit(message));
+    assert_int_equal(3, sent(message, trace, "renumber_many"));
+}
+
 static void under_one_key_all_is_done_in_the_order_in_which_it_was_said(void **state)
 {
     struct message *message = *state;
@@ -834,7 +847,7 @@ static void a_connection_is_set_up_as_it_must_be(void **state)
     assert_string_equal(schema, row_text(&rows, 0, 1));
     assert_string_equal("on", row_text(&rows, 0, 2));
     assert_string_equal("db_test", row_text(&rows, 0, 3));
-    assert_string_equal("off off", row_text(&rows, 0, 4));
+    assert_string_equal("off off off off force_generic_plan", row_text(&rows, 0, 4));
 }
 
 static void the_database_being_away_is_retried(void **state)
@@ -940,6 +953,7 @@ int main(void)
         EACH(what_was_asked_ahead_is_there_for_its_message_and_once),
         EACH(what_failed_ahead_fails_whoever_waits),
         EACH(what_is_said_for_each_row_goes_out_once_for_all),
+        EACH(rows_under_one_key_take_a_statement_each_for_all_keys),
         EACH(under_one_key_all_is_done_in_the_order_in_which_it_was_said),
         EACH(what_is_gathered_goes_before_whatever_is_said_next),
         EACH(each_who_asks_gets_the_rows_of_his_key),

@@ -79,6 +79,7 @@ SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(10)
 SELECT pg_terminate_backend($1::int)
 -- name: whoami
 SELECT pg_backend_pid(), current_schema(), current_setting('synchronous_commit'), current_setting('application_name'),
-       current_setting('enable_seqscan') || ' ' || current_setting('jit')
+       current_setting('enable_seqscan') || ' ' || current_setting('enable_hashjoin') || ' ' || current_setting('enable_mergejoin')
+       || ' ' || current_setting('jit') || ' ' || current_setting('plan_cache_mode')
 -- name: drop_schema
 DO $$ BEGIN EXECUTE format('DROP SCHEMA %I CASCADE', current_schema()); END $$

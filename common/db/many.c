@@ -28,18 +28,16 @@ static bool has_key(const struct gathering *group, const struct arg *key)
     return false;
 }
 
-// The group that this row may join; NULL: none.
+// The first group that this row may join; NULL: none.
 static struct gathering *find_group(db_t *db, const struct sql *sql, const struct arg *key, bool changes)
 {
-    for (int i = db->n_groups - 1; i >= 0; i--) {
-        struct gathering *group = &db->groups[i];
-        if (has_key(group, key))
-            return NULL;
+    struct gathering *found = NULL;
+
+    for (int i = db->n_groups - 1; i >= 0 && !has_key(&db->groups[i], key); i--)
         // Every file has its own copy of a statement; the name is what they share.
-        if (strcmp(group->sql->name, sql->name) == 0 && group->changes == changes)
-            return group;
-    }
-    return NULL;
+        if (strcmp(db->groups[i].sql->name, sql->name) == 0 && db->groups[i].changes == changes)
+            found = &db->groups[i];
+    return found;
 }
 
 static void add_row(db_t *db, struct gathering *group, const struct arg *values)

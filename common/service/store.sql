@@ -128,12 +128,11 @@ SELECT id, digest, status, reason, type, body FROM loop_answered WHERE id = ANY 
 
 -- name: loop_keep_answers
 INSERT INTO loop_answered (id, digest, status, reason, type, body)
-SELECT given.id,
-       CASE WHEN EXISTS (SELECT FROM loop_private_answered AS private JOIN loop_erasure USING (case_id)
-                          WHERE private.id = given.id) THEN '' ELSE digest END,
-       status, reason, type, body
+SELECT given.id, CASE WHEN erasure.case_id IS NULL THEN digest ELSE '' END, status, reason, type, body
   FROM unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::text[], $5::text[], $6::bytea[])
-    AS given (id, digest, status, reason, type, body);
+       AS given (id, digest, status, reason, type, body)
+  LEFT JOIN loop_private_answered AS private ON private.id = given.id
+  LEFT JOIN loop_erasure AS erasure ON erasure.case_id = private.case_id;
 
 -- name: loop_read_only
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
