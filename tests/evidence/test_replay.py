@@ -120,7 +120,7 @@ def log_of(house):
 def test_an_apply_that_drops_a_field_is_found(undisturbed, scratch, tmp_path):
     """A mutant: reporting's program with one statement changed, so that what was applied for is not kept."""
     text = pathlib.Path(undisturbed.stack.binary("reporting")).read_bytes()
-    mutant = text.replace(b"SET applied_ore = $2", b"SET awarded_ore = $2")
+    mutant = text.replace(b"SET applied_ore = given.applied_ore", b"SET awarded_ore = given.applied_ore")
     assert mutant != text
     shutil.copy(undisturbed.stack.binary("console"), tmp_path / "tildel")
     (tmp_path / "tildel-reporting").write_bytes(mutant)
