@@ -15,9 +15,9 @@ struct asker {
 
 // A statement of the transaction under way that was sent and whose result nobody has read yet.
 struct sent {
-    const char *name;             // of the statement
-    const struct asker *askers;   // NULL: nobody asks for its rows
-    int changes;                  // it must change exactly so many rows; 0: it may change any
+    const char *name;            // of the statement
+    const struct asker *askers;  // NULL: nobody asks for its rows
+    int changes;                 // it must change exactly so many rows; 0: it may change any
 };
 
 // What is gathered of a statement of many: many.c.
@@ -39,8 +39,8 @@ struct db {
     arena_t *gathered;   // lives until it is sent: what stands in groups; and until it is read: who asks
     struct gathering groups[MANY_GROUPS];
     int n_groups;
-    arena_t *steady;
-    struct known *known;  // in it
+    arena_t *steady;      // what steady statements have returned
+    struct known *known;  // in it, the last first
     char *url;
     char *schema;
     char *application_name;

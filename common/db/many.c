@@ -33,10 +33,11 @@ static struct gathering *find_group(db_t *db, const struct sql *sql, const struc
 {
     struct gathering *found = NULL;
 
-    for (int i = db->n_groups - 1; i >= 0 && !has_key(&db->groups[i], key); i--)
+    for (int i = db->n_groups - 1; i >= 0 && !has_key(&db->groups[i], key); i--) {
         // Every file has its own copy of a statement; the name is what they share.
         if (strcmp(db->groups[i].sql->name, sql->name) == 0 && db->groups[i].changes == changes)
             found = &db->groups[i];
+    }
     return found;
 }
 

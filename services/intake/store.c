@@ -125,6 +125,7 @@ static status_t find_organisations(struct message *message, const char *const nu
 {
     status_t status = OK;
 
+    // All at once, so that only the first is waited for; one by itself may have been asked ahead already.
     for (int i = 0; status == OK && count > 1 && i < count; i++)
         status = AHEAD(message, find_organisation, TEXT(numbers[i]));
     for (int i = 0; status == OK && i < count; i++) {
