@@ -71,6 +71,9 @@ void db_disconnect(db_t *db);
 // A result's rows, copied into the arena, bytea decoded; with a key, those that begin with it.
 struct rows rows_copy(arena_t *arena, const PGresult *result, const struct arg *key);
 
+// Remember an error's SQLSTATE, and count it.
+void db_keep_sqlstate(db_t *db, const char *sqlstate);
+
 // What a failure means, by SQLSTATE. `what` completes "the database failed to ...". result may be NULL: then the
 // connection tells. A connection that is no longer good is finished.
 status_t db_failed(struct message *message, const char *what, const PGresult *result);

@@ -69,20 +69,6 @@ void db_disconnect(db_t *db)
     steady_forget(db);
 }
 
-// Those that this house can meet, of PostgreSQL's manual, Appendix A.
-static const char *const error_classes[DB_ERROR_CLASSES] = {"08", "22", "23", "25", "28", "40", "42",
-                                                            "53", "54", "55", "57", "58", "XX", "other"};
-
-static void keep_sqlstate(db_t *db, const char *sqlstate)
-{
-    int number = 0;
-
-    snprintf(db->sqlstate, sizeof db->sqlstate, "%s", sqlstate);
-    while (number < DB_ERROR_CLASSES - 1 && strncmp(error_classes[number], sqlstate, 2) != 0)
-        number++;
-    db->errors[number]++;
-}
-
 static void on_notice(void *data, const PGresult *notice)
 {
     db_t *db = data;
@@ -111,7 +97,7 @@ status_t db_failed(struct message *message, const char *what, const PGresult *re
 
     // The server's message without its details: those quote values, and reasons are read by many.
     text = first_line(message->arena, text != NULL ? text : PQerrorMessage(db->connection));
-    keep_sqlstate(db, sqlstate != NULL ? sqlstate : lost ? "08006" : "XX000");
+    db_keep_sqlstate(db, sqlstate != NULL ? sqlstate : lost ? "08006" : "XX000");
     if (lost)
         db_disconnect(db);
     return fail(message, lost || heals_by_itself(db->sqlstate) ? RETRY : POISON,
@@ -158,7 +144,7 @@ static status_t open_connection(struct message *message)
     assert(db->connection != NULL);
     if (!db_connected(db)) {
         // Also a wrong password: the operator mends it while we try again. libpq gives no SQLSTATE here.
-        keep_sqlstate(db, "08001");
+        db_keep_sqlstate(db, "08001");
         status_t status = fail(message, RETRY, "the database cannot be reached: %s",
                                first_line(message->arena, PQerrorMessage(db->connection)));
         db_disconnect(db);
@@ -314,22 +300,4 @@ status_t db_connect(struct message *message)
     if (status != OK && db->connection != NULL)
         db_disconnect(db);
     return status;
-}
-
-const char *db_sqlstate(const db_t *db)
-{
-    assert(db != NULL);
-    return db->sqlstate;
-}
-
-const char *db_error_class(int number)
-{
-    assert(number >= 0 && number < DB_ERROR_CLASSES);
-    return error_classes[number];
-}
-
-uint64_t db_errors(const db_t *db, int number)
-{
-    assert(number >= 0 && number < DB_ERROR_CLASSES);
-    return db->errors[number];
 }

@@ -1,0 +1,39 @@
+// db errors: how often the database failed us. Nothing of libpq is called here: a process that only counts what it has, and
+// has no database, does not carry it.
+#include "db/connection.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+// Those that this house can meet, of PostgreSQL's manual, Appendix A.
+static const char *const error_classes[DB_ERROR_CLASSES] = {"08", "22", "23", "25", "28", "40", "42",
+                                                            "53", "54", "55", "57", "58", "XX", "other"};
+
+void db_keep_sqlstate(db_t *db, const char *sqlstate)
+{
+    int number = 0;
+
+    snprintf(db->sqlstate, sizeof db->sqlstate, "%s", sqlstate);
+    while (number < DB_ERROR_CLASSES - 1 && strncmp(error_classes[number], sqlstate, 2) != 0)
+        number++;
+    db->errors[number]++;
+}
+
+const char *db_sqlstate(const db_t *db)
+{
+    assert(db != NULL);
+    return db->sqlstate;
+}
+
+const char *db_error_class(int number)
+{
+    assert(number >= 0 && number < DB_ERROR_CLASSES);
+    return error_classes[number];
+}
+
+uint64_t db_errors(const db_t *db, int number)
+{
+    assert(number >= 0 && number < DB_ERROR_CLASSES);
+    return db->errors[number];
+}
