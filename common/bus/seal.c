@@ -2,11 +2,11 @@
 #include "bus/seal.h"
 
 #include "bus/end.h"
-#include "values/values.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,7 +21,7 @@ static void seal_line(const char *text, size_t size, char ret[LINE_SIZE])
     static const char digits[] = "0123456789abcdef";
     uint8_t digest[32];
 
-    sha256(text, size, digest);
+    crypto_hash_sha256(digest, (const uint8_t *)text, size);
     memcpy(ret, MARK, MARK_SIZE);
     for (size_t i = 0; i < sizeof digest; i++) {
         ret[MARK_SIZE + 2 * i] = digits[digest[i] >> 4];

@@ -137,6 +137,7 @@ char *uuid_from(arena_t *arena, const char *name)
     uint8_t digest[32];
 
     assert(name != NULL);
-    sha256(name, strlen(name), digest);
+    // libsodium's: who needs no more than this, as the broker, shall not carry OpenSSL.
+    crypto_hash_sha256(digest, (const uint8_t *)name, strlen(name));
     return uuid_text(arena, digest, 8);
 }
