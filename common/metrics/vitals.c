@@ -7,15 +7,17 @@
 #include "metrics/endpoint.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <string.h>
 
 #define REASONS_BYTES 900
+#define UNREADY_MS    100  // between two looks while something is missing: that it has come is told soon
 
 struct vitals {
     metrics_t *metrics;
     endpoint_t *endpoint;  // NULL: METRICS_BIND is not set
-    int64_t published_ms;  // 0: never
+    int64_t due_ms;        // by the stopwatch; 0: never published
     char reasons[REASONS_BYTES];
     series_t *ready;
     series_t *broker, *feed, *database;  // NULL until known
@@ -57,10 +59,13 @@ metrics_t *vitals_metrics(vitals_t *vitals)
     return vitals->metrics;
 }
 
-bool vitals_due(const vitals_t *vitals)
+int vitals_due_ms(const vitals_t *vitals)
 {
-    return vitals->endpoint != NULL &&
-           (vitals->published_ms == 0 || clock_stopwatch_ms() - vitals->published_ms >= LIMIT_HEARTBEAT_MS);
+    int64_t left_ms = vitals->due_ms - clock_stopwatch_ms();
+
+    if (vitals->endpoint == NULL)
+        return INT_MAX;
+    return left_ms > 0 ? (int)left_ms : 0;
 }
 
 // -------------------------------------------------------------------------------------------------- doubting
@@ -135,7 +140,7 @@ void vitals_publish(vitals_t *vitals)
     char *text = NULL;
     size_t size = 0;
 
-    vitals->published_ms = clock_stopwatch_ms();
+    vitals->due_ms = clock_stopwatch_ms() + (ready ? LIMIT_HEARTBEAT_MS : UNREADY_MS);
     series_set(vitals->ready, ready);
     if (vitals->endpoint != NULL) {
         FILE *to = open_memstream(&text, &size);

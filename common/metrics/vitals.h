@@ -4,7 +4,7 @@
 // ready: nothing that it needs is missing. Restarting helps no process that is live and not ready; it says on what
 //        it waits.
 //
-// A loop asks vitals_due once a turn; when it is due, it says what it doubts (why it may not be ready) and
+// A loop asks vitals_due_ms once a turn; when it is due, it says what it doubts (why it may not be ready) and
 // publishes. With METRICS_BIND not set there is no endpoint, nothing is due, and all of this costs nothing.
 #pragma once
 
@@ -22,8 +22,8 @@ vitals_t *vitals_start(const char *service, const char *rule_set);
 void vitals_destroy(vitals_t **vitals_p);
 metrics_t *vitals_metrics(vitals_t *vitals);
 
-// Shall the loop publish now? At most once a second.
-bool vitals_due(const vitals_t *vitals);
+// In how many milliseconds shall the loop publish? 0: now. Once a second, and more often while it is not ready.
+int vitals_due_ms(const vitals_t *vitals);
 
 // What is known of the others it needs; a doubt when it is missing. Processes that need none of these do not call
 // them, and have no such figures. reason may be NULL.

@@ -225,12 +225,13 @@ static void show(struct loop *loop, uint64_t position, uint64_t lag)
     series_set(figures->dropped, (double)bus_dropped(loop->bus));
 }
 
-void figures_turn(struct loop *loop)
+int figures_turn(struct loop *loop)
 {
     vitals_t *vitals = loop->vitals;
+    int due_ms = vitals_due_ms(vitals);
 
-    if (!vitals_due(vitals))
-        return;
+    if (due_ms > 0)
+        return due_ms;
     look(loop);
     uint64_t position = follow_position(loop, loop->figures->stored);
     uint64_t lag = loop->follow != NULL && loop->head > position ? loop->head - position : 0;
@@ -249,6 +250,7 @@ void figures_turn(struct loop *loop)
     if (follow_halted(loop))
         vitals_doubt(vitals, "the log is not the one that this service has heard; see the alarms in its log");
     vitals_publish(vitals);
+    return vitals_due_ms(vitals);
 }
 
 void figures_waiting(struct loop *loop)

@@ -319,8 +319,8 @@ struct figures *figures_new(const struct service *service, vitals_t *vitals);
 void figures_destroy(struct figures **figures_p);
 void figures_message(struct figures *figures, const struct work *work);  // one was settled
 void figures_batch(struct figures *figures, int commands);               // so many were committed together
-// Once a second: figures, and whether the process is ready.
-void figures_turn(struct loop *loop);
+// When it is due: figures, and whether the process is ready. Returns how many milliseconds it may wait.
+int figures_turn(struct loop *loop);
 // Called while the database is waited for at the start.
 void figures_waiting(struct loop *loop);
 

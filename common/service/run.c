@@ -265,7 +265,7 @@ static void turn(struct loop *loop)
     int wait_ms = TICK_MS;
 
     tick(loop);
-    figures_turn(loop);
+    wait_ms = least(wait_ms, figures_turn(loop));
     wait_ms = least(wait_ms, relay_turn(loop));
     if (!loop->stopping) {
         wait_ms = least(wait_ms, follow_turn(loop));

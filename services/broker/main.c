@@ -113,7 +113,7 @@ static void router_drain(struct broker *broker, zsock_t *router)
 // It needs no other process: it is ready when it listens.
 static void show(struct broker *broker, struct broker_figures *figures, vitals_t *vitals)
 {
-    if (!vitals_due(vitals))
+    if (vitals_due_ms(vitals) > 0)
         return;
     broker_figures_show(figures, broker);
     vitals_publish(vitals);

@@ -219,7 +219,7 @@ static bool ask_payment(void *bus, const char *id, const ReportStatus *status)
 
 static void show(struct connector *connector)
 {
-    if (!vitals_due(connector->vitals))
+    if (vitals_due_ms(connector->vitals) > 0)
         return;
     struct intray_counts counts = intray_counts(connector->intray);
     connector_figures_show(connector->figures, connector->vitals, &connector->trays, &counts);

@@ -379,7 +379,7 @@ static void look(struct process *process)
 
 static void show(struct process *process)
 {
-    if (!vitals_due(process->vitals))
+    if (vitals_due_ms(process->vitals) > 0)
         return;
     series_set(process->figures.position, (double)process->log.tree.size);
     series_set(process->figures.epoch, (double)process->log.epoch);
@@ -393,6 +393,15 @@ static void show(struct process *process)
     vitals_publish(process->vitals);
 }
 
+// Until the next heartbeat, or the next look at what is missing.
+static int wait_ms(const struct process *process)
+{
+    int64_t heartbeat_ms = process->published_ms + LIMIT_HEARTBEAT_MS - clock_stopwatch_ms();
+    int due_ms = vitals_due_ms(process->vitals);
+
+    return heartbeat_ms < 0 ? 0 : heartbeat_ms < due_ms ? (int)heartbeat_ms : due_ms;
+}
+
 static void serve(struct process *process)
 {
     struct wish wishes[APPEND_WISHES];
@@ -401,8 +410,7 @@ static void serve(struct process *process)
     while (going) {
         int count = 0;
         size_t bytes = 0;
-        int64_t due_ms = process->published_ms + LIMIT_HEARTBEAT_MS - clock_stopwatch_ms();
-        going = collect(process, wishes, &count, &bytes, due_ms > 0 ? (int)due_ms : 0);
+        going = collect(process, wishes, &count, &bytes, wait_ms(process));
         take_over_again(process);
         if (count > 0)
             append(process, wishes, count);

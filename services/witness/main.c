@@ -231,7 +231,7 @@ static void show(struct process *process)
 {
     const char *alarm = process->judge.alarm;
 
-    if (!vitals_due(process->vitals))
+    if (vitals_due_ms(process->vitals) > 0)
         return;
     series_set(process->figures.size, (double)process->store.tree.size);
     series_set(process->figures.cosigned, (double)process->store.confirmed.size);
