@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -150,6 +151,7 @@ void vitals_publish(vitals_t *vitals)
         assert(closed == 0);
         endpoint_show(vitals->endpoint, text, size, ready ? NULL : vitals->reasons);
     }
+    malloc_trim(0);
     vitals->reasons[0] = '\0';
 }
 
