@@ -208,6 +208,7 @@ def deliver(pace):
         while home.pool.version == 0:
             home.pool.go(home.pool.size, outstanding=256)
         home.quiet()
+        home.settled()
         others = [] if pace.quick else all_peers(home)
         first = 0
         with peers.Peers(*others) as known:
@@ -309,6 +310,7 @@ def submit(pace):
                         found["batched"],
                         note=f"the limit is pgbench with 8 clients, {BATCHED} submissions' rows a transaction"))
         rate = rates[64] / 2
+        home.settled()
         half = alternate("submit at half load", pace.rounds, ours=lambda: half_load(home, pace, rate))
         rows.append(Row("submit at half load, p99", "ms", half["ours"], target=10, of="", better="less"))
         prove(home)

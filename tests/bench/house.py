@@ -25,7 +25,10 @@ FOLDER = ROOT / ".run" / "bench"
 OPTIONS = ["--buildtype=release", "-Dwerror=false", "-Dbench=true"]
 CALL = play.MAIN
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "data_checksums": "on"}
-SETTINGS = {"max_connections": "120", "track_commit_timestamp": "on", "max_wal_size": "4GB"}
+SETTINGS = {"max_connections": "120", "track_commit_timestamp": "on", "max_wal_size": "4GB", "min_wal_size": "2GB"}
+WAL_SEGMENTS = """DO $$ BEGIN
+FOR segment IN 1..30 LOOP PERFORM pg_logical_emit_message(false, 'bench', ''), pg_switch_wal(); END LOOP;
+END $$"""
 
 
 def targets():
@@ -279,6 +282,12 @@ class House:
         self.load("start", first=self.drafted, count=count, outstanding=256)
         self.pool = Pool(self, self.drafted, count)
         self.drafted += count
+
+    def settled(self):
+        """As a PostgreSQL is that has run for a while: the next files of its WAL are there. A new one makes each when it comes
+        to it, and for these ten milliseconds nobody commits."""
+        self.sql(WAL_SEGMENTS)
+        self.sql("CHECKPOINT")
 
     # What must hold.
 
