@@ -215,6 +215,9 @@ bool relay_reply(struct loop *loop, const struct incoming *incoming);
 // What is due: events held back, what others left behind (the leader), acknowledged rows to drop. Returns in
 // how many milliseconds something will be due.
 int relay_turn(struct loop *loop);
+// How many own events are on their way, and for how long the oldest has been. False: others are left behind in the outbox,
+// and only the table knows.
+bool relay_knows(const struct loop *loop, int *ret_events, int64_t *ret_age_ms);
 // Are all Appends answered, and all acknowledged rows dropped?
 bool relay_idle(const struct loop *loop);
 

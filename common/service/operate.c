@@ -93,16 +93,18 @@ static status_t load_instances(struct message *message, Service__V1__Status *sta
 
 static status_t load_counts(struct message *message, Service__V1__Status *status_of)
 {
-    struct rows rows;
+    struct rows outbox, rows;
 
-    status_t status = RUN0(message, loop_count, &rows);
+    status_t status = RUN0(message, loop_count_outbox, &outbox);
+    if (status == OK)
+        status = RUN0(message, loop_count, &rows);
     if (status != OK)
         return status;
-    status_of->unsent = (uint32_t)row_int(&rows, 0, 0);
-    status_of->oldest_unsent_ms = (uint64_t)row_int(&rows, 0, 1);
-    status_of->asked = (uint32_t)row_int(&rows, 0, 2);
-    status_of->parked = (uint32_t)row_int(&rows, 0, 3);
-    status_of->position = (uint64_t)row_int(&rows, 0, 4);
+    status_of->unsent = (uint32_t)row_int(&outbox, 0, 0);
+    status_of->oldest_unsent_ms = (uint64_t)row_int(&outbox, 0, 1);
+    status_of->asked = (uint32_t)row_int(&rows, 0, 0);
+    status_of->parked = (uint32_t)row_int(&rows, 0, 1);
+    status_of->position = (uint64_t)row_int(&rows, 0, 2);
     // What is newer than the last report is no lag; a service that hears nothing stays at 0.
     if (status_of->position > status_of->head)
         status_of->head = status_of->position;

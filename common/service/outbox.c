@@ -24,6 +24,8 @@
 #define ACKED_EVENTS      4096  // acknowledged rows that wait to be dropped
 #define ACKED_MS          200   // and for how long, when no transaction comes by
 #define BYTES_OF_EVENT    8     // what framing adds to one event in an Append
+#define LOOK_AT_ALL_MS    60000 // between looks at the whole outbox while nothing is left behind in it
+#define LOOK_BACK_US      (LOOK_AT_ALL_MS * INT64_C(1000))  // what instances' clocks may differ, and a transaction may last
 
 // An Append that is not answered yet.
 struct append {
@@ -42,6 +44,9 @@ struct relay {
     bool sweeping;
     bool swept_full;  // the last sweep found as much as it may take: look again at once
     int64_t swept_ms;
+    bool clean;            // nothing is left behind, as far as is known
+    int64_t looked_ms;     // the whole outbox was looked at then
+    char from[UUID_SIZE];  // what has an id before this was not left behind then
     char (*acked)[UUID_SIZE];  // acknowledged, still in the outbox
     int acked_count;
     int dropping;             // of those, how many the transaction under way drops
@@ -411,6 +416,22 @@ static bool may_sweep(const struct loop *loop)
     return loop_leads(loop) && !loop->relay->sweeping && loop->relay->under_way < APPENDS_UNDER_WAY;
 }
 
+static bool some_left(struct loop *loop)
+{
+    struct message own = loop_message(loop), *message = &own;
+    struct rows rows;
+
+    return RUN(message, loop_some_left, &rows, TEXT(loop->relay->from), INT(LIMIT_RESEND_MS)) == OK &&
+           row_int(&rows, 0, 0) != 0;
+}
+
+static void note_looked(struct relay *relay, arena_t *arena, int64_t now_ms, bool clean)
+{
+    relay->clean = clean;
+    relay->looked_ms = now_ms;
+    uuid_set(relay->from, uuid_first(arena, clock_real_us() - LOOK_BACK_US));
+}
+
 static void sweep(struct loop *loop, int64_t now_ms)
 {
     struct relay *relay = loop->relay;
@@ -420,9 +441,12 @@ static void sweep(struct loop *loop, int64_t now_ms)
     if (relay->acked_count > 0)
         drop_now(loop);
     relay->swept_ms = now_ms;
+    if (relay->clean && now_ms - relay->looked_ms < LOOK_AT_ALL_MS && !some_left(loop))
+        return;
     relay->swept_full = false;
     if (RUN(message, loop_load_left_events, &rows, INT(LIMIT_RESEND_MS)) != OK)
         return;
+    note_looked(relay, message->arena, now_ms, rows.count == 0);
     relay->swept_full = rows.count == LIMIT_APPEND_EVENTS;
     if (rows.count > 0)
         log_info("sending what was left in the outbox", "events", log_number(rows.count), NULL);
@@ -441,6 +465,7 @@ int relay_turn(struct loop *loop)
     int due_ms = LIMIT_HEARTBEAT_MS;
 
     forget_unanswered(relay, now_ms);
+    relay->clean &= loop_leads(loop);  // who leads does not know what the one before had found
     if (!loop_connected(loop))
         return due_ms;
     if (relay->held_count > 0 && until(relay->held_ms, now_ms) == 0)
@@ -458,6 +483,20 @@ int relay_turn(struct loop *loop)
     if (relay->swept_full && may_sweep(loop))
         due_ms = 0;
     return due_ms;
+}
+
+bool relay_knows(const struct loop *loop, int *ret_events, int64_t *ret_age_ms)
+{
+    const struct relay *relay = loop->relay;
+    int64_t first_ms = clock_stopwatch_ms(), now_ms = first_ms;
+
+    *ret_events = relay->held_count;
+    for (const struct append *append = relay->appends; append; append = append->next) {
+        *ret_events += append->count;
+        first_ms = append->sent_ms < first_ms ? append->sent_ms : first_ms;
+    }
+    *ret_age_ms = now_ms - first_ms;
+    return relay->clean || !loop_leads(loop);
 }
 
 bool relay_idle(const struct loop *loop)

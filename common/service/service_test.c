@@ -84,6 +84,10 @@ static const struct sql sql_outbox = {
     .text = "SELECT id, bytes FROM loop_outbox ORDER BY made_at, stream, version"};
 static const struct sql sql_age = {
     .name = "age", .params = 0, .text = "UPDATE loop_outbox SET made_at = made_at - interval '1 minute'"};
+static const struct sql sql_backdate = {
+    .name = "backdate",
+    .params = 1,
+    .text = "UPDATE loop_outbox SET id = $1::uuid, made_at = made_at - interval '1 minute'"};
 static const struct sql sql_ask_now = {
     .name = "ask_now", .params = 0, .text = "UPDATE loop_asked SET next_try_at = clock_timestamp()"};
 static const struct sql sql_steal_cursor = {
@@ -106,7 +110,7 @@ static const struct sql sql_told = {
     .text = "SELECT count(*) FROM loop_answered WHERE position(convert_to($1, 'UTF8') IN body) > 0"};
 static const struct sql *const trial_statements[] = {
     &sql_load_total, &sql_count,  &sql_hear_queue, &sql_view, &sql_due,     &sql_cut,
-    &sql_number,     &sql_tables, &sql_outbox,     &sql_age,  &sql_ask_now, &sql_steal_cursor,
+    &sql_number,     &sql_tables, &sql_outbox,     &sql_age,  &sql_ask_now, &sql_steal_cursor, &sql_backdate,
     &sql_drop,       &sql_digest, &sql_told,    &sql_free_streams, NULL};
 
 static int cuts;     // how often the connection may still be cut
@@ -316,6 +320,14 @@ static struct said {
     size_t size;
 } replies[SAID], asks[SAID];
 static int reply_count, ask_count;
+static int64_t later_ms;  // that time has gone on by, as far as the loop can tell
+
+int64_t __real_clock_stopwatch_ms(void);
+int64_t __wrap_clock_stopwatch_ms(void);
+int64_t __wrap_clock_stopwatch_ms(void)
+{
+    return __real_clock_stopwatch_ms() + later_ms;
+}
 
 void __wrap_bus_reply(bus_t *bus, uint64_t ticket, const char *id, Bus__V1__Reply__Status status,
                       const char *reason, const ProtobufCMessageDescriptor *type, const uint8_t *body,
@@ -414,6 +426,7 @@ static int setup(void **state)
     loop->figures = figures_new(&trial, loop->vitals);
     assert_true(loop_connected(loop));
     reply_count = ask_count = cuts = 0;
+    later_ms = 0;
     mended = false;
     the_log.count = 0;
     *state = loop;
@@ -1005,6 +1018,73 @@ static void what_others_left_is_sent_by_the_leader(void **state)
     assert_int_equal(2, ask_count);  // then
     assert_int_equal(asks[0].size, asks[1].size);
     assert_memory_equal(asks[0].body, asks[1].body, asks[0].size);
+}
+
+static void what_is_left_after_the_leader_looked_is_sent_too(void **state)
+{
+    struct loop *loop = *state;
+    struct message message = loop_message(loop);
+    lead(loop);  // given
+    relay_turn(loop);
+    give(loop, counting(loop, an_id(loop), "sheep", 5));
+    assert_int_equal(OK, RUN0(&message, age, NULL));
+    relay_turn(loop);
+    assert_int_equal(1, ask_count);
+    later_ms += LIMIT_RESEND_MS;  // when
+    relay_turn(loop);
+    assert_int_equal(2, ask_count);  // then
+}
+
+static void an_event_with_an_id_of_long_ago_is_sent_within_a_minute(void **state)
+{
+    struct loop *loop = *state;
+    struct message own = loop_message(loop), *message = &own;
+    lead(loop);  // given
+    relay_turn(loop);
+    give(loop, counting(loop, an_id(loop), "sheep", 5));
+    assert_int_equal(OK, RUN(message, backdate, NULL, TEXT("018f0000-0000-7000-8000-000000000000")));
+    later_ms += LIMIT_RESEND_MS;  // when
+    relay_turn(loop);
+    assert_int_equal(1, ask_count);  // then: the leader asks for recent ones
+    later_ms += 60000;               // when
+    relay_turn(loop);
+    assert_int_equal(2, ask_count);  // then: and now and then for all
+}
+
+static void who_leads_anew_looks_at_the_whole_outbox(void **state)
+{
+    struct loop *loop = *state;
+    struct message own = loop_message(loop), *message = &own;
+    lead(loop);  // given
+    relay_turn(loop);
+    give(loop, counting(loop, an_id(loop), "sheep", 5));
+    assert_int_equal(OK, RUN(message, backdate, NULL, TEXT("018f0000-0000-7000-8000-000000000000")));
+    loop->leading_backend = 0;
+    relay_turn(loop);
+    lead(loop);  // when
+    later_ms += LIMIT_RESEND_MS;
+    relay_turn(loop);
+    assert_int_equal(2, ask_count);  // then
+}
+
+static void own_events_are_counted_without_the_table_while_none_is_left(void **state)
+{
+    struct loop *loop = *state;
+    struct message message = loop_message(loop);
+    int count;
+    int64_t age_ms;
+    lead(loop);  // given
+    assert_false(relay_knows(loop, &count, &age_ms));
+    relay_turn(loop);
+    give(loop, counting(loop, an_id(loop), "sheep", 5));  // when
+    later_ms += 1500;
+    assert_true(relay_knows(loop, &count, &age_ms));  // then
+    assert_int_equal(1, count);
+    assert_in_range(age_ms, 1500, 30000);
+    assert_int_equal(OK, RUN0(&message, age, NULL));  // when
+    later_ms += LIMIT_RESEND_MS;
+    relay_turn(loop);
+    assert_false(relay_knows(loop, &count, &age_ms));  // then
 }
 
 static void what_the_log_refuses_waits_for_an_operator(void **state)
@@ -1600,6 +1680,10 @@ int main(void)
         TEST(events_leave_the_outbox_when_the_log_has_them),
         TEST(what_is_held_back_is_sent_again),
         TEST(what_others_left_is_sent_by_the_leader),
+        TEST(what_is_left_after_the_leader_looked_is_sent_too),
+        TEST(an_event_with_an_id_of_long_ago_is_sent_within_a_minute),
+        TEST(who_leads_anew_looks_at_the_whole_outbox),
+        TEST(own_events_are_counted_without_the_table_while_none_is_left),
         TEST(what_the_log_refuses_waits_for_an_operator),
         TEST(events_of_others_are_heard_and_reacted_to_in_order),
         TEST(a_batch_of_events_waits_for_the_database_three_times),

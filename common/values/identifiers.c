@@ -132,6 +132,15 @@ char *uuid_new(arena_t *arena, int64_t real_us)
     return uuid_text(arena, bytes, 7);
 }
 
+char *uuid_first(arena_t *arena, int64_t real_us)
+{
+    uint8_t bytes[16] = {0};
+
+    for (int i = 0; i < 6; i++)
+        bytes[i] = (uint8_t)((uint64_t)(real_us / 1000) >> (40 - 8 * i));
+    return uuid_text(arena, bytes, 7);
+}
+
 char *uuid_from(arena_t *arena, const char *name)
 {
     uint8_t digest[32];

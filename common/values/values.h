@@ -24,6 +24,8 @@ bool sha256_text_valid(const char *text);
 
 // A new UUIDv7 (RFC 9562) for this instant; 36 characters in the arena. Rises within one process.
 char *uuid_new(arena_t *arena, int64_t real_us);
+// The least UUIDv7 of this instant's millisecond: uuid_new makes none before it from then on.
+char *uuid_first(arena_t *arena, int64_t real_us);
 // A UUID (version 8) made from a name: the same name gives the same id for ever (first 16 bytes of SHA-256).
 char *uuid_from(arena_t *arena, const char *name);
 

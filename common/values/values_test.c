@@ -161,6 +161,15 @@ static void new_uuids_rise_also_when_the_clock_stands_or_goes_back(void **state)
     }
 }
 
+static void the_first_uuid_of_an_instant_is_before_all_new_ones(void **state)
+{
+    const int64_t late_us = INT64_C(0x7FFFFFFFFFFE) * 1000;  // before the test of what a uuid carries
+    const char *first = uuid_first(*state, late_us + 999);
+    assert_true(uuid_valid(first));
+    assert_true(strcmp(first, uuid_new(*state, late_us)) < 0);
+    assert_true(strcmp(uuid_new(*state, late_us + 999), uuid_first(*state, late_us + 1000)) < 0);
+}
+
 static void the_same_name_gives_the_same_uuid_for_ever(void **state)
 {
     const char *id = uuid_from(*state, "abc");
@@ -239,6 +248,7 @@ int main(void)
         cmocka_unit_test(a_uuid_is_lower_case_with_dashes_in_their_places),
         cmocka_unit_test(a_sha256_is_64_lower_case_hex_digits),
         cmocka_unit_test(new_uuids_rise_also_when_the_clock_stands_or_goes_back),
+        cmocka_unit_test(the_first_uuid_of_an_instant_is_before_all_new_ones),
         cmocka_unit_test(a_new_uuid_carries_its_instant_and_is_version_7),
         cmocka_unit_test(the_same_name_gives_the_same_uuid_for_ever),
         cmocka_unit_test(sha256_is_that_of_fips_180),
