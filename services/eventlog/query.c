@@ -51,7 +51,7 @@ static status_t covering(struct eventlog *log, struct message *message, uint64_t
 static status_t on_get_checkpoint(struct eventlog *log, struct message *message, const void *body)
 {
     const Eventlog__V1__GetCheckpoint *query = body;
-    Checkpoint *checkpoint;
+    Checkpoint *checkpoint = NULL;
 
     status_t status = covering(log, message, query->covers, &checkpoint);
     if (status == OK)
