@@ -130,8 +130,10 @@ bool loop_connected(struct loop *loop)
         return false;
     switch (db_connect(&message)) {
     case OK:
-        if (*loop->waits_for)
+        if (*loop->waits_for) {
             log_info("the database is there, going on", NULL);
+            loop->ticked_ms = 0;  // the lease went with the connection that was lost
+        }
         *loop->waits_for = '\0';
         loop->down_tries = 0;
         return true;
@@ -189,8 +191,8 @@ static void tick(struct loop *loop)
 {
     int64_t now_ms = clock_stopwatch_ms();
 
-    if (loop->stopping || (loop->ticked_ms != 0 && now_ms - loop->ticked_ms < TICK_MS) ||
-        !loop_connected(loop))
+    if (loop->stopping || !loop_connected(loop) ||
+        (loop->ticked_ms != 0 && now_ms - loop->ticked_ms < TICK_MS))
         return;
     loop->ticked_ms = now_ms;
     lease(loop);
