@@ -160,19 +160,32 @@ static status_t hear_one(struct loop *loop, struct message *message, const Event
     return status;
 }
 
-// The cursor's row, locked: RETRY when another process has moved it.
-static status_t take_cursor(struct loop *loop, struct message *message)
+// The cursor's row, asked for and locked.
+static status_t ask_cursor(struct message *message, struct rows *ret)
+{
+    return db_later(message, &sql_loop_take_cursor, NULL, 0, ret);
+}
+
+// It has come: RETRY when another process has moved it.
+static status_t check_cursor(struct loop *loop, struct message *message, const struct rows *rows)
 {
     struct follow *follow = loop->follow;
-    struct rows rows;
 
-    status_t status = RUN0(message, loop_take_cursor, &rows);
-    if (status == OK && (uint64_t)row_int(&rows, 0, 0) != follow->stored) {
+    status_t status = db_wait(message);
+    if (status == OK && (uint64_t)row_int(rows, 0, 0) != follow->stored) {
         follow->loaded = false;
         status = fail(message, RETRY, "another process has heard up to position %lld",
-                      (long long)row_int(&rows, 0, 0));
+                      (long long)row_int(rows, 0, 0));
     }
     return status;
+}
+
+static status_t take_cursor(struct loop *loop, struct message *message)
+{
+    struct rows rows;
+
+    status_t status = ask_cursor(message, &rows);
+    return status == OK ? check_cursor(loop, message, &rows) : status;
 }
 
 static status_t move_cursor(struct loop *loop, struct message *message, uint64_t position)
@@ -197,13 +210,16 @@ static status_t hear(struct loop *loop, Eventlog__V1__Entry *const entries[], si
     struct harvest harvest = harvest_new(loop->batch);
     struct ahead *asked[LIMIT_BATCH_EVENTS] = {NULL};
     uint64_t position = entries[count - 1]->position;
+    struct rows cursor;
 
     assert(count <= LIMIT_BATCH_EVENTS);
     status_t status = db_begin(&message);
     if (status == OK)
-        status = take_cursor(loop, &message);
+        status = ask_cursor(&message, &cursor);
     if (status == OK)
         status = ahead_hear(loop, &message, entries, count, &harvest, asked);
+    if (status == OK)
+        status = check_cursor(loop, &message, &cursor);
     for (size_t i = 0; status == OK && i < count; i++)
         status = hear_one(loop, &message, entries[i], asked[i], &harvest);
     if (status == OK)
