@@ -202,10 +202,10 @@ static void an_event_that_goes_on_where_its_stream_ended_lately_needs_no_look(vo
 {
     struct fixture *fixture = *state;
 
-    assert_int_equal(2, waits_to_append(fixture, "intake/call/a", 1));
+    assert_int_equal(1, waits_to_append(fixture, "intake/call/a", 1));  // the first of a stream neither
     assert_int_equal(1, waits_to_append(fixture, "intake/call/a", 2));
-    assert_int_equal(2, waits_to_append(fixture, "intake/call/b", 1));
-    assert_int_equal(1, waits_to_append(fixture, "intake/call/a", 3));
+    recent_forget(&fixture->log.recent);
+    assert_int_equal(2, waits_to_append(fixture, "intake/call/a", 3));
     // What stands already is still found, and what is missing still missed.
     Event repeat = an_event(fixture, "intake/call/a", 2), other = repeat,
           early = an_event(fixture, "intake/call/a", 5);
@@ -216,6 +216,36 @@ static void an_event_that_goes_on_where_its_stream_ended_lately_needs_no_look(vo
     assert_int_equal(EVENTLOG__V1__APPENDED__RESULT__REFUSED, append(fixture, &other, 1, &added)[0]->result);
     assert_int_equal(EVENTLOG__V1__APPENDED__RESULT__HELD_BACK,
                      append(fixture, &early, 1, &added)[0]->result);
+}
+
+static void a_first_event_that_stands_already_is_found_though_nothing_is_known_of_its_stream(void **state)
+{
+    struct fixture *fixture = *state;
+    Event stands = an_event(fixture, "intake/call/a", 1), other = stands;
+    other.time_us++;
+    Event events[] = {an_event(fixture, "intake/call/b", 1), stands, other, an_event(fixture, "intake/call/c", 2),
+                      an_event(fixture, "intake/call/a", 2)};
+    size_t added;
+
+    append(fixture, &stands, 1, NULL);  // given
+    recent_forget(&fixture->log.recent);
+    Eventlog__V1__Appended__One **results = append(fixture, events, 5, &added);  // when
+    assert_int_equal(2, added);                                                  // then
+    assert_int_equal(STORED, results[0]->result);
+    assert_int_equal(2, results[0]->position);
+    assert_int_equal(STORED, results[1]->result);
+    assert_int_equal(1, results[1]->position);
+    assert_int_equal(NOT_TAKEN, results[2]->result);
+    assert_int_equal(HELD_BACK, results[3]->result);
+    assert_int_equal(STORED, results[4]->result);
+    assert_int_equal(3, results[4]->position);
+    recent_forget(&fixture->log.recent);
+    results = append(fixture, &other, 1, &added);  // when: by itself
+    assert_int_equal(0, added);                    // then
+    assert_int_equal(NOT_TAKEN, results[0]->result);
+    assert_int_equal(0, results[0]->position);
+    assert_int_equal(3, fixture->log.tree.size);
+    assert_int_equal(OK, log_take_over(&fixture->log, &fixture->message));
 }
 
 static void what_was_known_of_streams_is_forgotten_when_the_log_is_taken_over(void **state)
@@ -656,6 +686,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_all_services_have_in_common_is_taken_from_each_in_its_place,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_event_that_goes_on_where_its_stream_ended_lately_needs_no_look,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_first_event_that_stands_already_is_found_though_nothing_is_known_of_its_stream,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_known_of_streams_is_forgotten_when_the_log_is_taken_over,
                                         set_up, tear_down),

@@ -14,6 +14,8 @@
 #define RECHECKED    10000  // events at the end of the log that are recomputed when it is taken over
 #define RECHECK_PAGE 500
 
+#define UNIQUE_VIOLATION "23505"  // PostgreSQL's manual, Appendix A
+
 typedef Eventlog__V1__Appended__One One;
 
 // One event that somebody wishes to have in the log.
@@ -259,16 +261,20 @@ static struct candidate *take_candidates(const struct eventlog *log, struct mess
     return candidates;
 }
 
-// Does this one go on where its stream ended lately, or further on? Then nothing stands in its place.
+// Does nothing stand in this one's place, as far as is known? It goes on where its stream ended lately, or further on; or it
+// is the first of a stream of which nothing came lately: mostly a new one. Where that is not so, the key of the places
+// says it, and then it is looked up.
 static bool goes_on(const struct eventlog *log, struct candidate *candidate)
 {
     candidate->last = recent_last(&log->recent, candidate->event->stream);
-    return candidate->last > 0 && (int64_t)candidate->event->version > candidate->last;
+    if (candidate->last == 0)
+        return candidate->event->version == 1;
+    return (int64_t)candidate->event->version > candidate->last;
 }
 
-// What stands in the database already, for all candidates of which it is not known, in one statement.
+// What stands in the database already, in one statement: for candidates of which it is not known, or for all.
 static status_t find_places(struct eventlog *log, struct message *message, struct candidate *candidates,
-                            int count)
+                            int count, bool all)
 {
     size_t room = (size_t)count + 1;
     struct candidate **wanted = arena_alloc(message->arena, room * sizeof *wanted);
@@ -278,7 +284,7 @@ static status_t find_places(struct eventlog *log, struct message *message, struc
     int n = 0;
 
     for (int i = 0; i < count; i++) {
-        if (candidates[i].judged || goes_on(log, &candidates[i]))
+        if (candidates[i].judged || (!all && goes_on(log, &candidates[i])))
             continue;
         streams[n] = candidates[i].event->stream;
         versions[n] = (int64_t)candidates[i].event->version;
@@ -333,6 +339,7 @@ static int judge(const struct eventlog *log, struct message *message, struct can
         struct candidate *candidate = &candidates[i];
         if (candidate->judged)
             continue;
+        eventlog__v1__appended__one__init(candidate->result);  // it may be judged for the second time
         const char *stream = candidate->event->stream;
         const char *key = arena_printf(message->arena, "%llu %s",
                                        (unsigned long long)candidate->event->version, stream);
@@ -446,43 +453,65 @@ static Entry **entries_of(const struct eventlog *log, arena_t *arena, struct can
     return entries;
 }
 
-status_t log_append(struct eventlog *log, struct message *message, struct wish wishes[], int count,
-                    Entry ***ret_entries, size_t *ret_count)
-{
-    int n = 0, n_added = 0;
-    struct candidate *candidates = take_candidates(log, message, wishes, count, &n);
-    struct candidate **added = arena_alloc(message->arena, ((size_t)n + 1) * sizeof *added);
-    struct tree tree = log->tree;
-    struct rows stored = {.affected = 1};  // also when there is nothing to store
-    const char *note = NULL;
-    int64_t now_us = clock_calendar_us();
+// What comes of the wishes of one transaction.
+struct batch {
+    struct candidate *candidates;
+    int count;
+    struct candidate **added;  // those that are new, in order
+    int n_added;
+    struct tree tree;  // with them
+    const char *note;  // the checkpoint that was due, or NULL
+    int64_t now_us;
+};
 
-    status_t status = make_room(log, message);
+// One transaction. RETRY, with UNIQUE_VIOLATION: something stands that was not looked for.
+static status_t store(struct eventlog *log, struct message *message, struct batch *batch, bool look_for_all)
+{
+    struct rows stored = {.affected = 1};  // also when there is nothing to store
+
+    batch->tree = log->tree;
+    batch->note = NULL;
+    batch->n_added = 0;
+    status_t status = db_begin(message);
     if (status == OK)
-        status = db_begin(message);
+        status = find_places(log, message, batch->candidates, batch->count, look_for_all);
     if (status == OK)
-        status = find_places(log, message, candidates, n);
-    if (status == OK)
-        n_added = judge(log, message, candidates, n, added);
-    if (status == OK && n_added > 0) {
-        const struct completed tiles = add_to_tree(message, &tree, added, n_added);
-        note = sign_due(log, message->arena, &tree);
-        status = write_added(log, message, added, n_added, &tree, &tiles, note, now_us, &stored);
+        batch->n_added = judge(log, message, batch->candidates, batch->count, batch->added);
+    if (status == OK && batch->n_added > 0) {
+        const struct completed tiles = add_to_tree(message, &batch->tree, batch->added, batch->n_added);
+        batch->note = sign_due(log, message->arena, &batch->tree);
+        status = write_added(log, message, batch->added, batch->n_added, &batch->tree, &tiles, batch->note,
+                             batch->now_us, &stored);
     }
     if (status == OK)
         status = db_commit(message);
     if (status == OK && stored.affected != 1)
         status = fail(message, REFUSED, "another writer has taken the log over from epoch %lld",
                       (long long)log->epoch);
-    if (status != OK) {
+    if (status != OK)
         db_rollback(message);
+    return status;
+}
+
+status_t log_append(struct eventlog *log, struct message *message, struct wish wishes[], int count,
+                    Entry ***ret_entries, size_t *ret_count)
+{
+    struct batch batch = {.now_us = clock_calendar_us()};
+
+    batch.candidates = take_candidates(log, message, wishes, count, &batch.count);
+    batch.added = arena_alloc(message->arena, ((size_t)batch.count + 1) * sizeof *batch.added);
+    status_t status = make_room(log, message);
+    if (status == OK)
+        status = store(log, message, &batch, false);
+    if (status == RETRY && strcmp(db_sqlstate(log->db), UNIQUE_VIOLATION) == 0)
+        status = store(log, message, &batch, true);
+    if (status != OK)
         return status;
-    }
-    log->tree = tree;
-    sign_done(log, note);
-    for (int i = 0; i < n_added; i++)
-        recent_note(&log->recent, added[i]->event->stream, (int64_t)added[i]->event->version);
-    *ret_entries = entries_of(log, message->arena, added, n_added, now_us);
-    *ret_count = (size_t)n_added;
+    log->tree = batch.tree;
+    sign_done(log, batch.note);
+    for (int i = 0; i < batch.n_added; i++)
+        recent_note(&log->recent, batch.added[i]->event->stream, (int64_t)batch.added[i]->event->version);
+    *ret_entries = entries_of(log, message->arena, batch.added, batch.n_added, batch.now_us);
+    *ret_count = (size_t)batch.n_added;
     return OK;
 }
