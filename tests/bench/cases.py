@@ -16,10 +16,11 @@ from house import House, play, run_tool, stack, tool
 from measure import Row, alternate, say
 
 SECOND_US = 1_000_000
-# Rows of the same size as a submission makes: the application, and its event on the way to the log.
+# Rows of the same size as a submission makes: the application, and its event on the way to the log. Nobody clears up in the
+# tables of a limit: PostgreSQL would do that later, while something else is measured.
 SUBMISSION_TABLES = """
-CREATE TABLE IF NOT EXISTS bench.application (id bigserial PRIMARY KEY, content bytea NOT NULL);
-CREATE TABLE IF NOT EXISTS bench.outbox (id bigserial PRIMARY KEY, bytes bytea NOT NULL);
+CREATE TABLE IF NOT EXISTS bench.application (id bigserial PRIMARY KEY, content bytea NOT NULL) WITH (autovacuum_enabled = off);
+CREATE TABLE IF NOT EXISTS bench.outbox (id bigserial PRIMARY KEY, bytes bytea NOT NULL) WITH (autovacuum_enabled = off);
 """
 SUBMISSION = """WITH a AS (INSERT INTO bench.application (content) VALUES (decode(repeat('78', 1100), 'hex')))
 INSERT INTO bench.outbox (bytes) VALUES (decode(repeat('78', 1400), 'hex'));"""
@@ -29,7 +30,7 @@ SUBMISSIONS = f"""WITH a AS (INSERT INTO bench.application (content)
 INSERT INTO bench.outbox (bytes) SELECT decode(repeat('78', 1400), 'hex') FROM generate_series(1, {BATCHED});"""
 EVENT_TABLE = """
 CREATE TABLE IF NOT EXISTS bench.event (position bigint PRIMARY KEY, stream text NOT NULL, version bigint NOT NULL,
-                          bytes bytea NOT NULL, leaf bytea NOT NULL, UNIQUE (stream, version));
+                          bytes bytea NOT NULL, leaf bytea NOT NULL, UNIQUE (stream, version)) WITH (autovacuum_enabled = off);
 """
 
 

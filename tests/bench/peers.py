@@ -16,7 +16,7 @@ from house import stack
 MESSAGE_DB = """
 CREATE TABLE bench.message (
     global_position bigserial PRIMARY KEY, stream text NOT NULL, position bigint NOT NULL, data bytea NOT NULL,
-    UNIQUE (stream, position));
+    UNIQUE (stream, position)) WITH (autovacuum_enabled = off);
 CREATE FUNCTION bench.write_message(to_stream text, content bytea) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     place bigint;
