@@ -24,8 +24,8 @@
 #define ACKED_EVENTS      4096  // acknowledged rows that wait to be dropped
 #define ACKED_MS          200   // and for how long, when no transaction comes by
 #define BYTES_OF_EVENT    8     // what framing adds to one event in an Append
-#define LOOK_AT_ALL_MS    60000 // between looks at the whole outbox while nothing is left behind in it
-#define LOOK_BACK_US      (LOOK_AT_ALL_MS * INT64_C(1000))  // what instances' clocks may differ, and a transaction may last
+#define LOOK_AT_ALL_MS    60000  // between looks at the whole outbox while nothing is left behind in it
+#define LOOK_BACK_US      INT64_C(60000000)  // what instances' clocks may differ, and a transaction may last
 
 // An Append that is not answered yet.
 struct append {
@@ -44,9 +44,9 @@ struct relay {
     bool sweeping;
     bool swept_full;  // the last sweep found as much as it may take: look again at once
     int64_t swept_ms;
-    bool clean;            // nothing is left behind, as far as is known
-    int64_t looked_ms;     // the whole outbox was looked at then
-    char from[UUID_SIZE];  // what has an id before this was not left behind then
+    bool clean;                // nothing is left behind, as far as is known
+    int64_t looked_ms;         // the whole outbox was looked at then
+    char from[UUID_SIZE];      // what has an id before this was not left behind then
     char (*acked)[UUID_SIZE];  // acknowledged, still in the outbox
     int acked_count;
     int dropping;             // of those, how many the transaction under way drops

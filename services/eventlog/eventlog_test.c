@@ -223,8 +223,8 @@ static void a_first_event_that_stands_already_is_found_though_nothing_is_known_o
     struct fixture *fixture = *state;
     Event stands = an_event(fixture, "intake/call/a", 1), other = stands;
     other.time_us++;
-    Event events[] = {an_event(fixture, "intake/call/b", 1), stands, other, an_event(fixture, "intake/call/c", 2),
-                      an_event(fixture, "intake/call/a", 2)};
+    Event events[] = {an_event(fixture, "intake/call/b", 1), stands, other,
+                      an_event(fixture, "intake/call/c", 2), an_event(fixture, "intake/call/a", 2)};
     size_t added;
 
     append(fixture, &stands, 1, NULL);  // given
@@ -687,15 +687,17 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_event_that_goes_on_where_its_stream_ended_lately_needs_no_look,
                                         set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_first_event_that_stands_already_is_found_though_nothing_is_known_of_its_stream,
-                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_first_event_that_stands_already_is_found_though_nothing_is_known_of_its_stream, set_up,
+            tear_down),
         cmocka_unit_test_setup_teardown(what_was_known_of_streams_is_forgotten_when_the_log_is_taken_over,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_writer_that_was_taken_over_stops, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_tree_is_the_same_after_a_restart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_log_of_the_other_mode_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_checkpoint_is_signed_every_thousand_events, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_checkpoint_is_signed_when_the_last_one_is_ten_seconds_old, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_checkpoint_is_signed_when_the_last_one_is_ten_seconds_old, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_checkpoint_is_made_when_somebody_asks_for_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_event_is_proved_to_be_in_the_log, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_earlier_log_is_proved_to_begin_the_later, set_up, tear_down),
