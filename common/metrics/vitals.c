@@ -13,12 +13,14 @@
 #include <string.h>
 
 #define REASONS_BYTES 900
-#define UNREADY_MS    100  // between two looks while something is missing: that it has come is told soon
+#define UNREADY_MS    100    // between two looks while something is missing: that it has come is told soon
+#define GIVE_BACK_MS  10000  // between two times that memory is given back
 
 struct vitals {
     metrics_t *metrics;
     endpoint_t *endpoint;  // NULL: METRICS_BIND is not set
     int64_t due_ms;        // by the stopwatch; 0: never published
+    int64_t gave_back_ms;  // by the stopwatch
     char reasons[REASONS_BYTES];
     series_t *ready;
     series_t *broker, *feed, *database;  // NULL until known
@@ -135,13 +137,23 @@ void vitals_database(vitals_t *vitals, const db_t *db, bool up, const char *reas
 
 // ------------------------------------------------------------------------------------------------ publishing
 
+// What malloc holds and nobody uses. It looks through all that is free, so this is not for every turn.
+static void give_back(vitals_t *vitals, int64_t now_ms)
+{
+    if (now_ms - vitals->gave_back_ms < GIVE_BACK_MS)
+        return;
+    vitals->gave_back_ms = now_ms;
+    malloc_trim(0);
+}
+
 void vitals_publish(vitals_t *vitals)
 {
     bool ready = vitals->reasons[0] == '\0';
+    int64_t now_ms = clock_stopwatch_ms();
     char *text = NULL;
     size_t size = 0;
 
-    vitals->due_ms = clock_stopwatch_ms() + (ready ? LIMIT_HEARTBEAT_MS : UNREADY_MS);
+    vitals->due_ms = now_ms + (ready ? LIMIT_HEARTBEAT_MS : UNREADY_MS);
     series_set(vitals->ready, ready);
     if (vitals->endpoint != NULL) {
         FILE *to = open_memstream(&text, &size);
@@ -151,7 +163,7 @@ void vitals_publish(vitals_t *vitals)
         assert(closed == 0);
         endpoint_show(vitals->endpoint, text, size, ready ? NULL : vitals->reasons);
     }
-    malloc_trim(0);
+    give_back(vitals, now_ms);
     vitals->reasons[0] = '\0';
 }
 

@@ -35,8 +35,8 @@ void vitals_database(vitals_t *vitals, const db_t *db, bool up, const char *reas
 // after the other.
 void vitals_doubt(vitals_t *vitals, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// The turn's figures and doubts are told from now on; the doubts are forgotten. Memory that a burst has needed and nobody
-// uses any longer goes back to the system, so that what is shown of it is what the process needs.
+// The turn's figures and doubts are told from now on; the doubts are forgotten. Every ten seconds the memory that a burst
+// has needed and nobody uses any longer goes back to the system.
 void vitals_publish(vitals_t *vitals);
 
 // For loops that wait before they can serve: doubt and publish. Call at least every few seconds.
