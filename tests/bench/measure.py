@@ -34,14 +34,30 @@ class Row:
 
     @property
     def met(self):
-        found = {
-            "limit": self.ratio(self.limit),
-            "peer": self.ratio(self.peer),
-            "": middle(self.ours) if self.ours else None
-        }[self.of]
+        other = {"limit": self.limit, "peer": self.peer, "": None}[self.of]
+        found = self.ratio(other) if self.of else middle(self.ours) if self.ours else None
         if self.target is None or found is None:
             return None
+        return self.reaches(found)
+
+    def reaches(self, found):
         return found >= self.target if self.better == "more" else found <= self.target
+
+    @property
+    def rounds_met(self):
+        """In how many rounds, of how many. A verdict that not all rounds share is one that another run may turn."""
+        if self.met is None:
+            return None
+        other = {"limit": self.limit, "peer": self.peer, "": [1] * len(self.ours)}[self.of]
+        pairs = list(zip(self.ours, other)) if len(self.ours) == len(other) else [(middle(self.ours), middle(other))]
+        return sum(self.reaches(ours / theirs) for ours, theirs in pairs if theirs), len(pairs)
+
+    def verdict(self):
+        if self.met is None:
+            return "not measured" if self.target is not None else ""
+        met, rounds = self.rounds_met
+        verdict = "met" if self.met else "NOT MET"
+        return f"{verdict}, {met} of {rounds} rounds met it" if 0 < met < rounds else verdict
 
     def target_text(self):
         if self.target is None:
@@ -61,6 +77,7 @@ class Row:
             "ratio_to_peer": self.ratio(self.peer),
             "target": self.target_text() or None,
             "met": self.met,
+            "rounds_met": self.rounds_met,
             "peer_name": self.peer_name or None,
             "spread": {
                 "ours": spread(self.ours),
@@ -115,16 +132,12 @@ def table(rows):
             f"{value:.2f}" if value is not None else ""
             for value in (row.ratio(row.limit), row.ratio(row.peer))
         ]
-        verdict = {
-            True: "met",
-            False: "NOT MET",
-            None: "not measured" if row.target is not None else ""
-        }[row.met]
         lines.append([
             row.name, row.unit,
             figure(row.ours),
             figure(row.limit) if row.limit else "", peer, *ratios,
-            row.target_text(), verdict
+            row.target_text(),
+            row.verdict()
         ])
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
