@@ -194,8 +194,8 @@ status_t db_migrate(struct message *message, const char *login, const struct mig
 // Text of the last server error's SQLSTATE ("" when none), for metrics.
 const char *db_sqlstate(const db_t *db);
 
-// How often the database failed us, by the class of the SQLSTATE: its first two characters, the last class is
-// "other". number is 0 to DB_ERROR_CLASSES - 1.
-#define DB_ERROR_CLASSES 14
+// How often the database failed us, by the class of the SQLSTATE: its first two characters; 23505 (somebody was
+// faster) is a class of its own, and the last is "other". number is 0 to DB_ERROR_CLASSES - 1.
+#define DB_ERROR_CLASSES 15
 const char *db_error_class(int number);
 uint64_t db_errors(const db_t *db, int number);

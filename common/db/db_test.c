@@ -326,6 +326,31 @@ static void a_connection_lost_while_rows_come_is_retried_on_a_new_one(void **sta
 
 // ------------------------------------------------------------------------------------------------ outcomes
 
+static uint64_t errors_of(const db_t *db, const char *class)
+{
+    int number = 0;
+
+    while (strcmp(class, db_error_class(number)) != 0)
+        number++;
+    return db_errors(db, number);
+}
+
+// An operator is called for class 23 at once, and not for who was faster under one key.
+static void errors_are_counted_by_their_class(void **state)
+{
+    struct message *message = *state;
+    static const char *const classes[][2] = {{"23505", "23505"}, {"23503", "23"}, {"40001", "40"},
+                                             {"53100", "53"},    {"XX001", "XX"}, {"P0001", "other"}};
+
+    for (size_t i = 0; i < COUNT(classes); i++) {
+        struct message one = next(message);
+        assert_int_equal(OK, db_connect(&one));
+        assert_int_not_equal(OK, RUN(&one, fail_with, NULL, TEXT(classes[i][0])));
+        for (size_t k = 0; k < COUNT(classes); k++)
+            assert_int_equal(k <= i, errors_of(one.db, classes[k][1]));
+    }
+}
+
 static void each_sqlstate_has_its_outcome(void **state)
 {
     struct message *message = *state;
@@ -937,6 +962,7 @@ int main(void)
         EACH(whoever_takes_a_row_and_asks_the_database_is_stopped),
         EACH(the_number_of_changed_rows_is_told),
         EACH(each_sqlstate_has_its_outcome),
+        EACH(errors_are_counted_by_their_class),
         EACH(a_row_that_someone_was_faster_with_is_retried_and_a_broken_rule_is_poison),
         EACH(what_was_rolled_back_never_was),
         EACH(a_failed_transaction_is_not_committed_though_the_server_says_ok),
