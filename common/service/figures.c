@@ -127,7 +127,9 @@ static void make_standing(struct figures *figures, metrics_t *metrics)
         series_t **series;
         const char *name, *help;
     } gauges[] = {
-        {&figures->outbox_events, "tildel_outbox_events", "Own events that the log has not acknowledged."},
+        {&figures->outbox_events, "tildel_outbox_events",
+         "Events that the log has not acknowledged: this process's own; the leader also tells what others "
+         "left."},
         {&figures->outbox_age, "tildel_outbox_age_seconds", "Age of the oldest of these."},
         {&figures->asked, "tildel_asked", "Requests to other processes that are not answered."},
         {&figures->parked, "tildel_parked", "Heard events that wait behind an incident."},

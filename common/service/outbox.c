@@ -432,6 +432,7 @@ static void note_looked(struct relay *relay, arena_t *arena, int64_t now_ms, boo
     uuid_set(relay->from, uuid_first(arena, clock_real_us() - LOOK_BACK_US));
 }
 
+// Send what is left behind. All is looked through only when some is: see loop_some_left.
 static void sweep(struct loop *loop, int64_t now_ms)
 {
     struct relay *relay = loop->relay;

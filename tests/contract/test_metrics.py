@@ -122,6 +122,21 @@ def a_repeat_is_counted(house):
     assert until(lambda: figures(house, "intake")["tildel_repeats_total"] == before + 1)
 
 
+def test_what_the_log_does_not_take_is_counted_and_grows_old(house):
+    # First what is on its way, then, when that is given up after ten seconds, what is left behind.
+    assert house.stack.process("eventlog").stop()
+    oslo = {"organisation_number": "958935420", "name": "Oslo, once more", "form": "KOMM", "municipality_number": "0301",
+            "language": "neutral"}
+    house.stage.does(play.OFFICER, "intake.v1.ImportOrganisations", organisations=[oslo])
+    until(lambda: figures(house, "intake")["tildel_outbox_events"] == 1)
+    until(lambda: figures(house, "intake")["tildel_outbox_age_seconds"] > 14)
+    assert figures(house, "intake")["tildel_outbox_events"] == 1
+    house.stack.start("eventlog")
+    until(lambda: figures(house, "intake")["tildel_outbox_events"] == 0)
+    assert figures(house, "intake")["tildel_outbox_age_seconds"] == 0
+    house.stack.wait_ready()
+
+
 def test_a_process_without_its_database_is_live_and_not_ready_until_it_is_back(house):
     for name in PROCESSES:
         assert asked(house, name, "/ready") == (200, "ready\n")
