@@ -25,7 +25,7 @@ def parse():
                         help="fewer and shorter rounds, smaller logs, no peers: about two minutes")
     parser.add_argument("--large",
                         action="store_true",
-                        help="growth goes on to ten million events: half an hour and 40 GB more")
+                        help="growth goes on to ten million events: twenty minutes and 50 GB more")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="also write the rows as JSON")
     parser.add_argument("--instructions",
                         action="store_true",

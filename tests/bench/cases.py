@@ -488,8 +488,9 @@ class Reader:
 
     def export(self):
         package = self.home.folder / "package"
-        package.unlink(missing_ok=True)
-        return self.run("export", [self.binary("console"), "audit", "export", str(package)], self.console)
+        rate = self.run("export", [self.binary("console"), "audit", "export", str(package)], self.console)
+        package.unlink()
+        return rate
 
     def replay(self, service):
         self.number += 1

@@ -32,10 +32,13 @@ class Row:
             return None
         return middle(self.ours) / middle(other)
 
+    def other(self):
+        """What the target compares with, a figure a round."""
+        return {"limit": self.limit, "peer": self.peer, "": [1] * len(self.ours)}[self.of]
+
     @property
     def met(self):
-        other = {"limit": self.limit, "peer": self.peer, "": None}[self.of]
-        found = self.ratio(other) if self.of else middle(self.ours) if self.ours else None
+        found = self.ratio(self.other())
         if self.target is None or found is None:
             return None
         return self.reaches(found)
@@ -48,7 +51,7 @@ class Row:
         """In how many rounds, of how many. A verdict that not all rounds share is one that another run may turn."""
         if self.met is None:
             return None
-        other = {"limit": self.limit, "peer": self.peer, "": [1] * len(self.ours)}[self.of]
+        other = self.other()
         pairs = list(zip(self.ours, other)) if len(self.ours) == len(other) else [(middle(self.ours), middle(other))]
         return sum(self.reaches(ours / theirs) for ours, theirs in pairs if theirs), len(pairs)
 
