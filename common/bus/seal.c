@@ -21,6 +21,7 @@ static void seal_line(const char *text, size_t size, char ret[LINE_SIZE])
     static const char digits[] = "0123456789abcdef";
     uint8_t digest[32];
 
+    // libsodium's, as in uuid_from: the broker reads seals, and shall not carry OpenSSL for them.
     crypto_hash_sha256(digest, (const uint8_t *)text, size);
     memcpy(ret, MARK, MARK_SIZE);
     for (size_t i = 0; i < sizeof digest; i++) {

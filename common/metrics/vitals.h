@@ -22,7 +22,8 @@ vitals_t *vitals_start(const char *service, const char *rule_set);
 void vitals_destroy(vitals_t **vitals_p);
 metrics_t *vitals_metrics(vitals_t *vitals);
 
-// In how many milliseconds shall the loop publish? 0: now. Once a second, and more often while it is not ready.
+// In how many milliseconds shall the loop publish? 0: now; INT_MAX: never, without an endpoint. Once a
+// second, and more often while it is not ready.
 int vitals_due_ms(const vitals_t *vitals);
 
 // What is known of the others it needs; a doubt when it is missing. Processes that need none of these do not call
