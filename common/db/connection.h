@@ -52,6 +52,21 @@ struct db {
     bool busy;    // rows are coming: see db_each
 };
 
+// A row while it comes. "" and 0 for NULL; each value with a NUL behind it.
+#define ROW_COLUMNS 16
+struct row {
+    int columns;
+    struct row_cell {
+        const char *bytes;
+        int size;
+        Oid type;  // InvalidOid: the server does not tell
+    } cells[ROW_COLUMNS];
+};
+
+// db_each for a statement of a copy; nothing that was sent before is unsettled.
+status_t copy_each(struct message *message, const char *what, const struct sql *sql, const struct arg args[],
+                   each_f *each, void *context);
+
 // Values in the shape libpq takes them.
 struct values {
     const char **bytes;

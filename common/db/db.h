@@ -15,6 +15,7 @@ struct sql {
     int params;
     bool many;    // see "Statements of many"
     bool steady;  // see "Steady statements"
+    bool copy;    // see "Statements of a copy"
 };
 
 // One schema step. Made from a `-- schema: N what` block of a store.sql; applied once, in order of N.
@@ -143,7 +144,7 @@ status_t db_wait(struct message *message);
 // A row while it comes: what the three readers give is gone when the function that got the row returns. column is
 // asserted to exist and to be of the kind that is read: each_int a smallint, integer, bigint or boolean (0 for NULL),
 // each_text a text ("" for NULL), each_bytes a bytea (no bytes for NULL).
-typedef struct pg_result row_t;
+typedef struct row row_t;
 int64_t each_int(const row_t *row, int column);
 const char *each_text(const row_t *row, int column);
 ProtobufCBinaryData each_bytes(const row_t *row, int column);
@@ -157,6 +158,11 @@ typedef status_t each_f(void *context, const row_t *row);
 // were handed on, the caller forgets them.
 status_t db_each(struct message *message, const struct sql *sql, const struct arg args[], int n_args, each_f *each,
                  void *context);
+
+// Statements of a copy: marked (copy) in their store.sql. db_each sends them as COPY (...) TO STDOUT in binary, which costs the
+// least of all ways to read a whole table: no result is made for a row. COPY takes no values, so those must be whole
+// numbers (asserted), which are written into the text; it is planned anew each time; and it does not tell of which
+// kind a column is, so that of the readers' assertions only that the column exists holds. db_run runs them as any other.
 
 // EACH_ROW(message, read_leaves, take_leaf, &at, INT(7)) hands the rows of sql_read_leaves to take_leaf(&at, row).
 #define EACH_ROW(message, statement, each, context, ...)                                                     \

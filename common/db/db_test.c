@@ -251,6 +251,119 @@ static void rows_come_in_order_and_need_the_memory_of_one(void **state)
     assert_true(counted.rows == 0);
 }
 
+static void a_copy_gives_the_same_rows(void **state)
+{
+    struct message *message = *state;
+    struct counted counted = {.message = message};
+    size_t before = arena_used(message->arena);
+
+    assert_int_equal(OK, EACH_ROW(message, copy_up, count_row, &counted, INT(20000), INT(-1)));
+    assert_true(counted.rows == 20000);
+    assert_true(arena_used(message->arena) - before < 2000);
+    counted.rows = 0;
+    assert_int_equal(OK, EACH_ROW(message, copy_up, count_row, &counted, INT(0), INT(-1)));
+    assert_true(counted.rows == 0);
+}
+
+static void a_copy_stands_in_a_transaction_and_what_follows_it_goes_on(void **state)
+{
+    struct message *message = *state;
+    int64_t seen = 0;
+
+    int64_t before = things(message);
+    assert_int_equal(OK, db_begin(message));
+    assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("copied"), INT(1)));
+    assert_int_equal(OK, db_each(message, &sql_copy_things, NULL, 0, any_row, &seen));
+    assert_true(seen == before + 1);
+    assert_int_equal(OK, RUN(message, add_thing, NULL, TEXT("behind the copy"), INT(1)));
+    assert_int_equal(OK, db_commit(message));
+    assert_true(things(message) == before + 2);
+    struct message later = next(message);
+    assert_int_equal(OK, RUN0(&later, drop_things, NULL));
+}
+
+static void what_goes_wrong_in_a_copy_is_told_and_the_connection_goes_on(void **state)
+{
+    struct message *message = *state;
+    struct counted counted = {.message = message, .enough = 7};
+
+    assert_int_equal(REFUSED, EACH_ROW(message, copy_up, count_row, &counted, INT(5000), INT(-1)));
+    says(message, "row 7 is enough");
+    assert_true(counted.rows == 7);
+    struct message second = next(message);
+    counted = (struct counted){.message = &second};
+    assert_int_equal(POISON, EACH_ROW(&second, copy_up, count_row, &counted, INT(5000), INT(1234)));
+    says(&second, "the database failed to run copy_up: division by zero (22012)");
+    assert_true(counted.rows == 1233);
+    // In a transaction the rest of it is lost, as after any failure.
+    struct message third = next(message);
+    counted = (struct counted){.message = &third};
+    assert_int_equal(OK, db_begin(&third));
+    assert_int_equal(POISON, EACH_ROW(&third, copy_up, count_row, &counted, INT(5), INT(2)));
+    struct message late = next(message);
+    assert_int_equal(RETRY, db_commit(&late));
+    things(message);
+}
+
+static void a_connection_lost_in_a_copy_is_retried_on_a_new_one(void **state)
+{
+    struct message *message = *state;
+    int64_t last = 0;
+
+    assert_int_equal(RETRY, EACH_ROW(message, copy_die_at, any_row, &last, INT(50000)));
+    assert_true(last <= 50000);
+    struct message again = next(message);
+    assert_int_equal(OK, db_begin(&again));
+    assert_int_equal(RETRY, EACH_ROW(&again, copy_die_at, any_row, &last, INT(50000)));
+    db_rollback(&again);
+    things(message);
+}
+
+static status_t long_row(void *context, const row_t *row)
+{
+    const char *text = each_text(row, 1);
+    ++*(int *)context;
+    assert_true(strlen(text) == (size_t)each_int(row, 0));
+    assert_true(strspn(text, "x") == strlen(text));
+    assert_string_equal("behind", each_text(row, 2));
+    return OK;
+}
+
+static void a_text_of_any_length_ends_where_it_ends(void **state)
+{
+    static const int lengths[] = {0, 1, 255, 256, 65535, 65536, 5000000};
+    struct message *message = *state;
+
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        int rows = 0;
+        assert_int_equal(OK, EACH_ROW(message, copy_long, long_row, &rows, INT(lengths[i])));
+        assert_int_equal(3, rows);
+    }
+}
+
+static status_t copied_nothing(void *context, const row_t *row)
+{
+    for (int column = 0; column < 3; column++) {
+        assert_true(each_int(row, column) == 0);
+        assert_string_equal("", each_text(row, column));
+        assert_int_equal(0, each_bytes(row, column).len);
+    }
+    assert_string_equal("", each_text(row, 3));
+    assert_int_equal(0, each_bytes(row, 4).len);
+    assert_string_equal("at the end", each_text(row, 5));
+    ++*(int *)context;
+    return OK;
+}
+
+static void what_is_null_or_empty_comes_out_of_a_copy_as_nothing(void **state)
+{
+    struct message *message = *state;
+    int rows = 0;
+
+    assert_int_equal(OK, db_each(message, &sql_copy_nothing_known, NULL, 0, copied_nothing, &rows));
+    assert_int_equal(1, rows);
+}
+
 static status_t nothing(void *context, const row_t *row)
 {
     assert_true(each_int(row, 0) == 0);
@@ -959,6 +1072,12 @@ int main(void)
         EACH(a_row_that_is_refused_ends_it_and_the_connection_goes_on),
         EACH(a_statement_that_fails_halfway_is_told_after_the_rows_before),
         EACH(a_connection_lost_while_rows_come_is_retried_on_a_new_one),
+        EACH(a_copy_gives_the_same_rows),
+        EACH(a_copy_stands_in_a_transaction_and_what_follows_it_goes_on),
+        EACH(what_goes_wrong_in_a_copy_is_told_and_the_connection_goes_on),
+        EACH(a_connection_lost_in_a_copy_is_retried_on_a_new_one),
+        EACH(a_text_of_any_length_ends_where_it_ends),
+        EACH(what_is_null_or_empty_comes_out_of_a_copy_as_nothing),
         EACH(whoever_takes_a_row_and_asks_the_database_is_stopped),
         EACH(the_number_of_changed_rows_is_told),
         EACH(each_sqlstate_has_its_outcome),

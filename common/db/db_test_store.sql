@@ -48,6 +48,18 @@ UPDATE thing SET number = $1::bigint
 -- name: count_up
 SELECT n, n::int, (-n)::smallint, n % 2 = 1, 'nr. ' || n, decode(lpad(to_hex(n), 16, '0'), 'hex'), 1 / ($2::bigint - n)
   FROM generate_series(1::bigint, $1::bigint) AS n
+-- name: copy_up (copy)
+SELECT n, n::int, (-n)::smallint, n % 2 = 1, 'nr. ' || n, decode(lpad(to_hex(n), 16, '0'), 'hex'), 1 / ($2::bigint - n)
+  FROM generate_series(1::bigint, $1::bigint) AS n;
+-- name: copy_nothing_known (copy)
+SELECT NULL::bigint, NULL::text, NULL::bytea, '', ''::bytea, 'at the end'
+-- name: copy_things (copy)
+SELECT count(*) FROM thing
+-- name: copy_long (copy)
+SELECT $1::bigint, repeat('x', $1::int), 'behind' FROM generate_series(1, 3)
+-- name: copy_die_at (copy)
+SELECT n, CASE WHEN n = $1::bigint THEN pg_terminate_backend(pg_backend_pid()) END, repeat('x', 1000)
+  FROM generate_series(1::bigint, 2 * $1::bigint) AS n
 -- name: nothing_known
 SELECT NULL::bigint, NULL::text, NULL::bytea
 -- name: die_at

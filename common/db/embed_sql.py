@@ -5,15 +5,15 @@
 
 A store.sql is blocks. A line `-- schema: N what` begins step N of the schema (1, 2, 3 ...), after which programs that
 know step N - 1 still run, or step K when the line ends in `(programs from K)`; a line `-- name: x`
-begins the prepared statement sql_x, of at most 55 characters; `-- name: x (many)` and `-- name: x (steady)` make it one of
-those kinds (db.h). Comment lines right above such a line belong to it.
+begins the prepared statement sql_x, of at most 55 characters; `-- name: x (many)`, `(steady)` and `(copy)` make it one
+of those kinds (db.h). Comment lines right above such a line belong to it.
 The header holds migrations_NAME[], ended by {0, NULL, 0}; one sql_x for each statement; and sql_NAME_all[], ended by
 NULL.
 """
 import re
 import sys
 
-KIND = re.compile(r' \((many|steady)\)$')
+KIND = re.compile(r' \((many|steady|copy)\)$')
 MARK = re.compile(r'^--\s*(schema|name):\s*(.*?)\s*$')
 # What may hold a $ that is no parameter: comments, quoted text and identifiers, dollar-quoted text.
 NOT_PARAMETERS = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\"[^\"]*\"|\$(\w*)\$.*?\$\1\$", re.S)
@@ -74,6 +74,13 @@ def check_name(number, argument, statements):
         raise Fault(number, f'the name "{argument}" is used a second time')
 
 
+def check_copy(number, name, lines):
+    """It goes into COPY (...), with whole numbers for $1 to $9."""
+    lines[-1] = lines[-1].rstrip().rstrip(';')
+    if parameters(lines) > 9 or len(re.findall(r'\$', '\n'.join(lines))) > len(bare_parameters(lines)):
+        raise Fault(number, f'"{name}" goes out in a COPY: it may have $1 to $9, and no other $')
+
+
 def read(text):
     steps, statements = [], {}
     for number, block, argument, lines in blocks(text):
@@ -85,12 +92,18 @@ def read(text):
             name = KIND.sub('', argument)
             check_name(number, name, statements)
             statements[name] = (lines, kind.group(1) if kind else None)
+            if statements[name][1] == 'copy':
+                check_copy(number, name, lines)
     return steps, statements
 
 
-def parameters(lines):
+def bare_parameters(lines):
     bare = NOT_PARAMETERS.sub(' ', '\n'.join(lines))
-    return max((int(number) for number in re.findall(r'\$(\d+)', bare)), default=0)
+    return [int(number) for number in re.findall(r'\$(\d+)', bare)]
+
+
+def parameters(lines):
+    return max(bare_parameters(lines), default=0)
 
 
 def literal(lines):

@@ -50,6 +50,14 @@ class EmbedSql(unittest.TestCase):
         self.refused('-- name: add (few)\nA;\n', 'store.sql:1: the name "add (few)" is not 1 to 55 of a-z, 0-9 and _, '
                      'beginning with a letter')
 
+    def test_a_copy_goes_into_parentheses_with_numbers_for_its_parameters(self):
+        header, _ = embed('-- name: all (copy)\nSELECT 1 WHERE $1 < $2;\n')
+        self.assertIn('.name = "all", .params = 2, .copy = true, .text =', header)
+        self.assertIn('"SELECT 1 WHERE $1 < $2\\n"};', header)
+        for text in ("SELECT '$1'", 'SELECT $10', 'SELECT 1 -- $1'):
+            self.refused(f'-- name: all (copy)\n{text}\n',
+                         'store.sql:1: "all" goes out in a COPY: it may have $1 to $9, and no other $')
+
     def test_parameters_are_not_looked_for_in_quotes_and_comments(self):
         header, _ = embed('-- name: a\nSELECT \'$4\', "$5", $$ $6 $$, $q$ $7 $q$, $10 -- $11\n/* $12\n $13 */\n')
         self.assertIn('.params = 10,', header)
