@@ -220,7 +220,7 @@ SELECT position, bytes, appended_at_us, epoch FROM log WHERE position > $1::bigi
 -- name: root_before
 SELECT position, frontier FROM root WHERE position <= $1::bigint ORDER BY position DESC LIMIT 1;
 
--- name: read_leaves
+-- name: read_leaves (copy)
 SELECT position, leaf, bytes, stream, version FROM log WHERE position > $1::bigint ORDER BY position LIMIT $2::bigint;
 
 -- Verification: what is recorded of the tree after $1 up to $2: its roots, its checkpoints, and the tiles that it completed on
@@ -242,7 +242,7 @@ SELECT t.level, t.index, t.root
 -- name: verify_snapshot
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
 
--- name: verify_places
+-- name: verify_places (copy)
 SELECT position, version, leaf, stream FROM place;
 
 -- The first entry that has no place, or another one than its own.

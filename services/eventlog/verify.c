@@ -10,21 +10,22 @@
 #include "eventlog_store.sql.h"
 #include "limits/limits.h"
 #include "values/values.h"
+#include "versions.h"
 
 #include <assert.h>
-#include <czmq.h>
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define VERIFY_CHUNK 10000  // entries
+#define VERIFY_CHUNK 20000  // entries
 
 // What is recorded of the tree over a chunk, in the order in which the entries reach it.
 struct recorded {
     struct rows rows;
     int next;
+    int64_t position;  // of the next, which is there; 0: there is none
 };
 
 // A set of places (where which version of which stream stands, with its leaf) in two numbers: the sums of keyed hashes,
@@ -39,8 +40,8 @@ struct verification {
     arena_t *hand;  // one entry
     struct tree tree;
     uint8_t tiles[TREE_TILES][TREE_HASH];  // the roots of those that the last leaf completed
-    zhashx_t *versions;                    // stream -> int64_t, its last version
-    uint8_t keys[2][crypto_shorthash_siphashx24_KEYBYTES];
+    versions_t *versions;                  // of every stream
+    uint8_t place_key[crypto_shorthash_siphashx24_KEYBYTES];
     struct places entered, placed;  // that the entries have, and that the table of places has
     struct recorded root, note, tile;
     const struct note_key *key;  // whose signature checkpoints must have; NULL: not looked at
@@ -52,19 +53,14 @@ static status_t differs(struct message *message, uint64_t position, const char *
     return fail(message, POISON, "position %llu: %s", (unsigned long long)position, what);
 }
 
-static status_t check_stream(struct verification *at, const char *stream, int64_t version)
+static status_t check_stream(struct verification *at, const char *stream, struct name name, int64_t version)
 {
-    int64_t *last = zhashx_lookup(at->versions, stream);
+    int64_t *last = versions_of(at->versions, name);
 
-    if (version != (last != NULL ? *last : 0) + 1)
+    if (version != *last + 1)
         return differs(at->message, at->tree.size + 1,
                        arena_printf(at->hand, "stream %s goes from version %lld to %lld", stream,
-                                    (long long)(last != NULL ? *last : 0), (long long)version));
-    if (last == NULL) {
-        last = malloc(sizeof *last);
-        assert(last != NULL);
-        zhashx_insert(at->versions, stream, last);
-    }
+                                    (long long)*last, (long long)version));
     *last = version;
     return OK;
 }
@@ -154,12 +150,21 @@ static status_t check_tiles(struct verification *at, int full)
     return OK;
 }
 
+static void point_to(struct recorded *recorded, int next)
+{
+    recorded->next = next;
+    recorded->position = next < recorded->rows.count ? row_int(&recorded->rows, next, 0) : 0;
+}
+
 // The next of these rows, when it is of where the tree stands; else -1.
 static int recorded_here(struct recorded *recorded, const struct tree *tree)
 {
-    bool here = recorded->next < recorded->rows.count &&
-                row_int(&recorded->rows, recorded->next, 0) == (int64_t)tree->size;
-    return here ? recorded->next++ : -1;
+    int here = recorded->next;
+
+    if (recorded->position != (int64_t)tree->size)
+        return -1;
+    point_to(recorded, here + 1);
+    return here;
 }
 
 // Is there a checkpoint of this size? Then it must be the tree's.
@@ -202,18 +207,18 @@ static status_t check_root(struct verification *at)
 }
 
 static void add_place(const struct verification *at, struct places *places, int64_t position, int64_t version,
-                      ProtobufCBinaryData leaf, const char *stream)
+                      ProtobufCBinaryData leaf, struct name name)
 {
     struct {
         int64_t position, version;
-        uint64_t leaf[2], stream[2];
-    } place = {.position = position, .version = version};
+        struct name name;
+        uint8_t leaf[TREE_HASH];
+    } place = {.position = position, .version = version, .name = name};
     uint64_t hash[2];
 
-    crypto_shorthash_siphashx24((uint8_t *)place.leaf, leaf.data, leaf.len, at->keys[0]);
-    crypto_shorthash_siphashx24((uint8_t *)place.stream, (const uint8_t *)stream, strlen(stream),
-                                at->keys[0]);
-    crypto_shorthash_siphashx24((uint8_t *)hash, (const uint8_t *)&place, sizeof place, at->keys[1]);
+    if (leaf.len == TREE_HASH)  // with another size it is another place than any entry has
+        memcpy(place.leaf, leaf.data, TREE_HASH);
+    crypto_shorthash_siphashx24((uint8_t *)hash, (const uint8_t *)&place, sizeof place, at->place_key);
     places->sums[0] += hash[0];
     places->sums[1] += hash[1];
 }
@@ -224,19 +229,20 @@ static status_t check_entry(void *context, const row_t *row)
     struct verification *at = context;
     ProtobufCBinaryData stored = each_bytes(row, 1), bytes = each_bytes(row, 2);
     const char *stream = each_text(row, 3);
-    int64_t version = each_int(row, 4);
+    int64_t position = each_int(row, 0), version = each_int(row, 4);
+    struct name name = versions_name(at->versions, stream);
     uint8_t leaf[TREE_HASH];
 
     arena_reset(at->hand);
-    if (each_int(row, 0) != (int64_t)at->tree.size + 1)
+    if (position != (int64_t)at->tree.size + 1)
         return differs(at->message, at->tree.size + 1, "missing");
     tree_leaf(bytes.data, bytes.len, leaf);
     if (stored.len != TREE_HASH || memcmp(leaf, stored.data, TREE_HASH) != 0)
         return differs(at->message, at->tree.size + 1, "the bytes do not have the recorded leaf hash");
     status_t status = check_columns(at, bytes, stream, version);
     if (status == OK)
-        status = check_stream(at, stream, version);
-    add_place(at, &at->entered, each_int(row, 0), version, stored, stream);
+        status = check_stream(at, stream, name, version);
+    add_place(at, &at->entered, position, version, stored, name);
     if (status == OK)
         status = check_tiles(at, tree_add_tiles(&at->tree, leaf, at->tiles));
     if (status == OK)
@@ -249,7 +255,8 @@ static status_t take_place(void *context, const row_t *row)
 {
     struct verification *at = context;
 
-    add_place(at, &at->placed, each_int(row, 0), each_int(row, 1), each_bytes(row, 2), each_text(row, 3));
+    add_place(at, &at->placed, each_int(row, 0), each_int(row, 1), each_bytes(row, 2),
+              versions_name(at->versions, each_text(row, 3)));
     return OK;
 }
 
@@ -320,12 +327,18 @@ static status_t read_recorded(struct verification *at)
     struct message *message = at->message;
     int64_t from = (int64_t)at->tree.size, to = from + VERIFY_CHUNK;
 
-    at->root = at->note = at->tile = (struct recorded){0};
-    status_t status = RUN(message, verify_roots, &at->root.rows, INT(from), INT(to));
+    status_t status = LATER(message, verify_roots, &at->root.rows, INT(from), INT(to));
     if (status == OK)
-        status = RUN(message, verify_checkpoints, &at->note.rows, INT(from), INT(to));
+        status = LATER(message, verify_checkpoints, &at->note.rows, INT(from), INT(to));
     if (status == OK)
-        status = RUN(message, verify_tiles, &at->tile.rows, INT(from), INT(to));
+        status = LATER(message, verify_tiles, &at->tile.rows, INT(from), INT(to));
+    if (status == OK)
+        status = db_wait(message);
+    if (status == OK) {
+        point_to(&at->root, 0);
+        point_to(&at->note, 0);
+        at->tile.next = 0;
+    }
     return status;
 }
 
@@ -348,7 +361,7 @@ static status_t verify_chunk(struct verification *at, bool progress, bool *ret_m
     if (status == OK)
         status = RUN0(message, verify_snapshot, NULL);
     if (status == OK)
-        status = RUN0(message, load_head, &head);
+        status = db_later(message, &sql_load_head, NULL, 0, &head);
     if (status == OK)
         status = read_recorded(at);
     if (status == OK)
@@ -364,24 +377,17 @@ static status_t verify_chunk(struct verification *at, bool progress, bool *ret_m
     return status;
 }
 
-static void free_version(void **version_p)
-{
-    free(*version_p);
-    *version_p = NULL;
-}
-
 int log_verify(struct message *message, const struct note_key *key, bool progress)
 {
     struct verification at = {.message = message,
                               .hand = arena_new(LIMIT_ARENA_BYTES),
-                              .versions = zhashx_new(),
+                              .versions = versions_new(),
                               .key = key,
                               .told_ms = clock_stopwatch_ms()};
     uint8_t root[TREE_HASH];
     status_t status = OK;
 
-    zhashx_set_destructor(at.versions, free_version);
-    randombytes_buf(at.keys, sizeof at.keys);
+    randombytes_buf(at.place_key, sizeof at.place_key);
     for (bool more = true; status == OK && more;) {
         arena_reset(message->arena);
         status = verify_chunk(&at, progress, &more);
@@ -389,11 +395,11 @@ int log_verify(struct message *message, const struct note_key *key, bool progres
     tree_root(&at.tree, root);
     if (status == OK)
         printf("{\"verified\":true,\"events\":%" PRIu64 ",\"streams\":%zu,\"root\":\"%s\"}\n", at.tree.size,
-               zhashx_size(at.versions), hex(message->arena, root, TREE_HASH));
+               versions_count(at.versions), hex(message->arena, root, TREE_HASH));
     else
         printf("{\"verified\":false,\"events\":%" PRIu64 ",\"fault\":\"%s\"}\n", at.tree.size,
                message->reason);
-    zhashx_destroy(&at.versions);
+    versions_destroy(&at.versions);
     arena_destroy(&at.hand);
     return status == OK ? 0 : status == POISON ? 4 : 1;
 }
