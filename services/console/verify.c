@@ -8,32 +8,26 @@
 
 #include "checkpoints.h"
 #include "contract.h"
+#include "ids.h"
 #include "resume.h"
 #include "values/values.h"
+#include "versions.h"
 
-#include <czmq.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define ID_BYTES 16
-
-// Where an event's id stood.
-struct seen {
-    uint8_t id[ID_BYTES];
-    uint64_t position;
-};
 
 struct verification {
     struct console *console;
     const Eventlog__V1__Head *head;
     struct tree tree;
     uint64_t began;      // entries before were not read
-    zhashx_t *versions;  // stream: its last version
-    struct seen *ids;
-    size_t n_ids, room;
+    versions_t *versions;
+    ids_t *ids;
     uint64_t epoch;
     const char *why;
+    bool cannot;  // it is not the log that is to blame
 };
 
 // Always false, so that `return differs(...)` reads well.
@@ -55,29 +49,38 @@ static bool parse_id(const char *text, uint8_t ret[ID_BYTES])
     return true;
 }
 
+// Always false: the check cannot go on.
+static bool no_room(verification_t *at)
+{
+    at->cannot = true;
+    at->why = arena_printf(
+        at->console->arena,
+        "to find an id that is there twice, each event needs 24 bytes of disk in TMPDIR or /tmp: %s",
+        strerror(errno));
+    return false;
+}
+
 static bool check_id(verification_t *at, const Eventlog__V1__Event *event)
 {
-    if (at->n_ids == at->room) {
-        at->room = at->room == 0 ? 1024 : at->room * 2;
-        at->ids = reallocarray(at->ids, at->room, sizeof at->ids[0]);
-        assert(at->ids != NULL);
-    }
-    struct seen *seen = &at->ids[at->n_ids++];
-    seen->position = at->tree.size + 1;
-    return parse_id(event->id, seen->id) || differs(at, "the event's id is not a UUID");
+    uint8_t id[ID_BYTES];
+
+    if (!parse_id(event->id, id))
+        return differs(at, "the event's id is not a UUID");
+    return ids_add(at->ids, id, at->tree.size + 1) || no_room(at);
 }
 
 static bool check_version(verification_t *at, const Eventlog__V1__Event *event)
 {
-    uint64_t last = (uint64_t)(uintptr_t)zhashx_lookup(at->versions, event->stream);
+    int64_t *last = versions_of(at->versions, versions_name(at->versions, event->stream));
+    uint64_t before = (uint64_t)*last;
 
-    if (at->began > 0 && last == 0 && event->version > 1)
-        last = event->version - 1;
-    if (event->version != last + 1)
+    if (at->began > 0 && before == 0 && event->version > 1)
+        before = event->version - 1;
+    if (event->version != before + 1)
         return differs(at, arena_printf(at->console->arena, "stream %s goes from version %llu to %llu",
-                                        event->stream, (unsigned long long)last,
+                                        event->stream, (unsigned long long)before,
                                         (unsigned long long)event->version));
-    zhashx_update(at->versions, event->stream, (void *)(uintptr_t)event->version);
+    *last = (int64_t)event->version;
     return true;
 }
 
@@ -107,25 +110,18 @@ static bool check_source(verification_t *at, const Eventlog__V1__Event *event)
     return true;
 }
 
-static int compare_ids(const void *left, const void *right)
-{
-    return memcmp(((const struct seen *)left)->id, ((const struct seen *)right)->id, ID_BYTES);
-}
-
 static bool check_ids_differ(verification_t *at)
 {
-    if (at->n_ids > 1)
-        qsort(at->ids, at->n_ids, sizeof at->ids[0], compare_ids);
-    for (size_t i = 1; i < at->n_ids; i++) {
-        if (compare_ids(&at->ids[i - 1], &at->ids[i]) != 0)
-            continue;
-        uint64_t a = at->ids[i - 1].position, b = at->ids[i].position;
-        at->why = arena_printf(at->console->arena,
-                               "position %llu: its event has the id of the one at position %llu",
-                               (unsigned long long)(a > b ? a : b), (unsigned long long)(a > b ? b : a));
-        return false;
-    }
-    return true;
+    uint64_t again, first;
+
+    if (!ids_twice(at->ids, &again, &first))
+        return no_room(at);
+    if (again == 0)
+        return true;
+    at->why = arena_printf(at->console->arena,
+                           "position %llu: its event has the id of the one at position %llu",
+                           (unsigned long long)again, (unsigned long long)first);
+    return false;
 }
 
 static bool check_root(verification_t *at, uint8_t root[TREE_HASH])
@@ -153,14 +149,15 @@ verification_t *verification_new(struct console *console, const Eventlog__V1__He
                            .head = head,
                            .tree = *before,
                            .began = before->size,
-                           .versions = zhashx_new()};
+                           .versions = versions_new(),
+                           .ids = ids_new()};
     return at;
 }
 
 void verification_destroy(verification_t **at_p)
 {
-    free((*at_p)->ids);
-    zhashx_destroy(&(*at_p)->versions);
+    ids_destroy(&(*at_p)->ids);
+    versions_destroy(&(*at_p)->versions);
     *at_p = NULL;
 }
 
@@ -210,10 +207,15 @@ uint64_t verification_position(const verification_t *at)
 
 size_t verification_streams(const verification_t *at)
 {
-    return zhashx_size(at->versions);
+    return versions_count(at->versions);
 }
 
 // --------------------------------------------------------------------------------------------------- the log
+
+static enum exit_code exit_of(const verification_t *at)
+{
+    return at->cannot ? EXIT_REFUSED : EXIT_DIFFERENT;
+}
 
 static int check_page(verification_t *at, checkpoints_t *checkpoints, const Eventlog__V1__Page *page,
                       uint64_t head)
@@ -223,7 +225,7 @@ static int check_page(verification_t *at, checkpoints_t *checkpoints, const Even
 
     for (size_t i = 0; code == EXIT_DONE && i < page->n_entries && verification_position(at) < head; i++) {
         if (!verification_entry(at, page->entries[i], &why))
-            return fault(EXIT_DIFFERENT, "%s", why);
+            return fault(exit_of(at), "%s", why);
         code = checkpoints_check(checkpoints, verification_tree(at));
     }
     return code;
@@ -275,7 +277,7 @@ static int verify_to(struct console *console, verification_t *at, const Eventlog
     if (code != EXIT_DONE)
         return code;
     if (!verification_end(at, root, &why))
-        return fault(EXIT_DIFFERENT, "%s", why);
+        return fault(exit_of(at), "%s", why);
     unsigned long long events = verification_position(at);
     const char *root_text = hex(console->ground, root, TREE_HASH);
     if (console->json)
