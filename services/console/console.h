@@ -68,6 +68,7 @@ extern const struct command *const command_groups[];
 int run_verify(struct console *console);
 int run_compare(struct console *console);
 int run_verify_package(struct console *console);
+int run_verify_folder(struct console *console);
 int run_explain(struct console *console);
 
 // One run of tildel.

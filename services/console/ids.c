@@ -1,6 +1,8 @@
 // ids: finding an id that is there twice.
 #include "ids.h"
 
+#include "env/env.h"
+
 #include <assert.h>
 #include <fcntl.h>
 #include <sodium.h>
@@ -54,9 +56,7 @@ void ids_destroy(ids_t **ids_p)
 
 static FILE *open_file(void)
 {
-    const char *folder = getenv("TMPDIR");
-    int fd = open(folder != NULL && folder[0] != '\0' ? folder : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC,
-                  0600);
+    int fd = open(env_or("TMPDIR", "/tmp"), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     FILE *file = fd >= 0 ? fdopen(fd, "w+") : NULL;
 
     if (fd >= 0 && file == NULL)

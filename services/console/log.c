@@ -151,20 +151,29 @@ const struct command commands_log[] = {
      "the event's data decoded.",
      tail_options, run_tail},
     {"log checkpoint", "", 0, 0, "write what the log signs now, cosigned where a witness is in time",
-     "A signed note (c2sp.org/tlog-checkpoint) over the whole log. Keep it elsewhere: with it and log.pub anybody can tell "
+     "A signed note (c2sp.org/tlog-checkpoint) over the whole log. Keep it elsewhere: with it and log.pub "
+     "anybody can tell "
      "later that nothing was taken out or changed; and tildel verify --since goes on from it.",
      NULL, run_checkpoint},
-    {"verify", "[FILE]", 0, 1, "recompute the whole log, or check an auditor's package",
+    {"verify", "[FILE | FOLDER]", 0, 1,
+     "recompute the whole log, or check an auditor's package or an exported log",
      "Reads every event, recomputes each leaf hash and the tree root of RFC 9162, and checks positions, the "
      "versions of every stream, that each event's id is its own, that source, stream and type agree, and "
      "that each event's data is a message of the contract, and that every checkpoint the log has signed is "
      "the "
      "tree as it then was. Exit code 4 names the first position that is wrong.\n"
-     "With --since, goes on from a checkpoint of the log (tildel log checkpoint writes one): the log must be one "
+     "With --since, goes on from a checkpoint of the log (tildel log checkpoint writes one): the log must be "
+     "one "
      "that begins as it says, and what it covers is not read again.\n"
      "With FILE, a package of audit export: every sum, every event that is there, the tree, the documents' "
      "hashes, and that documents and timeline are what comes of the events; with --key or LOG_PUB, that the "
-     "log signed it. Needs no stack.",
+     "log signed it. Needs no stack.\n"
+     "With FOLDER, a log that tildel-eventlog --export has written: every entry and tile, and with --key or "
+     "LOG_PUB the "
+     "checkpoint's signature. Needs no stack either.\n"
+     "To find an id that is there twice, a log of more than 65 536 events needs 24 bytes of disk for each of "
+     "them in TMPDIR "
+     "or /tmp.",
      verify_options, run_verify},
     {NULL},
 };

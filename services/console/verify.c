@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct verification {
     struct console *console;
@@ -195,6 +196,11 @@ bool verification_end(verification_t *at, uint8_t ret[TREE_HASH], const char **r
     return well;
 }
 
+enum exit_code verification_exit(const verification_t *at)
+{
+    return at->cannot ? EXIT_REFUSED : EXIT_DIFFERENT;
+}
+
 const struct tree *verification_tree(const verification_t *at)
 {
     return &at->tree;
@@ -212,11 +218,6 @@ size_t verification_streams(const verification_t *at)
 
 // --------------------------------------------------------------------------------------------------- the log
 
-static enum exit_code exit_of(const verification_t *at)
-{
-    return at->cannot ? EXIT_REFUSED : EXIT_DIFFERENT;
-}
-
 static int check_page(verification_t *at, checkpoints_t *checkpoints, const Eventlog__V1__Page *page,
                       uint64_t head)
 {
@@ -225,7 +226,7 @@ static int check_page(verification_t *at, checkpoints_t *checkpoints, const Even
 
     for (size_t i = 0; code == EXIT_DONE && i < page->n_entries && verification_position(at) < head; i++) {
         if (!verification_entry(at, page->entries[i], &why))
-            return fault(exit_of(at), "%s", why);
+            return fault(verification_exit(at), "%s", why);
         code = checkpoints_check(checkpoints, verification_tree(at));
     }
     return code;
@@ -277,7 +278,7 @@ static int verify_to(struct console *console, verification_t *at, const Eventlog
     if (code != EXIT_DONE)
         return code;
     if (!verification_end(at, root, &why))
-        return fault(exit_of(at), "%s", why);
+        return fault(verification_exit(at), "%s", why);
     unsigned long long events = verification_position(at);
     const char *root_text = hex(console->ground, root, TREE_HASH);
     if (console->json)
@@ -298,15 +299,24 @@ static int verify_to(struct console *console, verification_t *at, const Eventlog
     return EXIT_DONE;
 }
 
+static bool is_folder(const char *path)
+{
+    struct stat found;
+
+    return stat(path, &found) == 0 && S_ISDIR(found.st_mode);
+}
+
 int run_verify(struct console *console)
 {
     const char *since = option_text(console, "since");
     const Eventlog__V1__Head *head;
     struct tree before = {0};
 
+    if (console->n_arguments == 1 && since != NULL)
+        return fault(EXIT_USAGE,
+                     "--since is for the live log: a package or an export is always checked whole");
     if (console->n_arguments == 1)
-        return since == NULL ? run_verify_package(console)
-                             : fault(EXIT_USAGE, "--since is for the live log: a package is always checked whole");
+        return is_folder(console->arguments[0]) ? run_verify_folder(console) : run_verify_package(console);
     int code = keep_head(console, &head);
     if (code == EXIT_DONE && since != NULL)
         code = resume_tree(console, since, head->position, &before);

@@ -21,6 +21,9 @@ bool verification_entry(verification_t *at, const Eventlog__V1__Entry *entry, co
 // After the last entry: no id twice, and the root that the head tells. ret takes the root.
 bool verification_end(verification_t *at, uint8_t ret[TREE_HASH], const char **ret_why);
 
+// What a command ends with when one of the two was false: the log differs, or it could not be checked (no room on disk).
+enum exit_code verification_exit(const verification_t *at);
+
 const struct tree *verification_tree(const verification_t *at);
 uint64_t verification_position(const verification_t *at);
 size_t verification_streams(const verification_t *at);

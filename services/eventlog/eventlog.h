@@ -10,6 +10,7 @@
 //   repair.c  putting a lost end of the log back from a witness
 //   read.c    pages and the head
 //   verify.c  recomputing everything from the database
+//   export.c  the log as files, by C2SP tlog-tiles (layout.c), straight from the database
 //   main.c    the process: the bus, the feed, the turn
 //
 // One writer, fenced twice: an advisory lock keeps a second process waiting, and an epoch, checked inside the
@@ -20,6 +21,7 @@
 #include "bus/registry.h"
 #include "db/db.h"
 #include "eventlog_v1.pb-c.h"
+#include "layout.h"
 #include "note/checkpoint.h"
 #include "proof.h"
 #include "tree.h"
@@ -108,8 +110,6 @@ void page_end(struct eventlog *log, struct message *message, const struct page_r
 
 // ------------------------------------------------------------------------------------------ tiles and proofs
 
-#define TILE 256  // hashes in a full tile
-
 // Hashes of subtrees, read from the database a tile at a time and kept for the message in hand. Whoever fails
 // finds the status here.
 struct tiles {
@@ -174,6 +174,13 @@ status_t guard_check(const struct eventlog *log, struct message *message, const 
 int log_repair(struct eventlog *log, struct message *message);
 
 // Recompute every leaf, every recorded root, tile and checkpoint, every stream's versions from the database; prints a
-// JSON line with what was found. key (may be NULL): whose signature every checkpoint must have. The exit code: 0
-// all agrees, 1 the log could not be read, 4 a fault and its position.
-int log_verify(struct message *message, const struct note_key *key, bool progress);
+// JSON line with what was found. keys (may be NULL): every checkpoint must have the signature of one of them. The exit
+// code: 0 all agrees, 1 the log could not be read, 4 a fault and its position.
+int log_verify(struct message *message, const struct note_ring *keys, bool progress);
+
+// Write the log into a folder, as layout.h says, up to the newest checkpoint that it has signed: straight from the
+// database, beside a log that runs. A folder that holds an export of this log is brought up to date: what is there and full is not
+// written again. The checkpoint is written last, and durably after all else, so that a folder is always what its
+// checkpoint says. keys (may be NULL): the checkpoint must have the signature of one of them; they are written down too.
+// The exit code: 0 well, and a JSON line; 1 it could not be done, told in one sentence; 4 the log is not what it has signed.
+int log_export(struct message *message, const struct note_ring *keys, const char *folder);

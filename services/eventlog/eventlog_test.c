@@ -15,6 +15,8 @@
 
 #define SEED "0123456789abcdef0123456789abcdef"
 
+#define ring_of(key) (&(const struct note_ring){.keys = {*(key)}, .count = 1})
+
 static const struct service schema = {
     .name = "eventlog", .statements = sql_eventlog_all, .migrations = migrations_eventlog};
 
@@ -299,7 +301,7 @@ static void the_tree_is_the_same_after_a_restart(void **state)
     assert_int_equal(37, again.tree.size);                           // then
     assert_memory_equal(fixture->log.tree.hashes, again.tree.hashes, (size_t)again.tree.count * TREE_HASH);
     assert_true(again.epoch > fixture->log.epoch);
-    assert_int_equal(0, log_verify(&fixture->message, &fixture->log.signer.key, false));
+    assert_int_equal(0, log_verify(&fixture->message, ring_of(&fixture->log.signer.key), false));
 }
 
 static void a_log_of_the_other_mode_is_refused(void **state)
@@ -389,7 +391,7 @@ static void a_checkpoint_is_signed_every_thousand_events(void **state)
     checkpoint = open_checkpoint(fixture, fixture->log.note);
     tree_root(&fixture->log.tree, root);
     assert_memory_equal(root, checkpoint.root, TREE_HASH);
-    assert_int_equal(0, log_verify(&fixture->message, &fixture->log.signer.key, false));
+    assert_int_equal(0, log_verify(&fixture->message, ring_of(&fixture->log.signer.key), false));
 }
 
 static void a_checkpoint_is_signed_when_the_last_one_is_ten_seconds_old(void **state)
@@ -626,7 +628,7 @@ static void a_changed_tile_keeps_the_log_from_being_taken_over(void **state)
     assert_non_null(strstr(fixture->message.reason, "tiles"));
     fixture->message = message_new(fixture->arena);
     fixture->message.db = fixture->log.db;
-    assert_int_equal(4, log_verify(&fixture->message, &fixture->log.signer.key, false));
+    assert_int_equal(4, log_verify(&fixture->message, ring_of(&fixture->log.signer.key), false));
 }
 
 static void a_database_that_comes_back_older_is_not_taken_over(void **state)

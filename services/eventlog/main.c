@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TURN_BYTES (64 * 1024 * 1024)  // an arena for a whole batch: its bytes, decoded, and as parameters
 #define READ_BYTES (TURN_BYTES / 4)    // of it for what is read on the way: then whoever appends has his turn
@@ -26,7 +27,7 @@
 #define STANDBY_MS 1000                // between two tries to take the log over
 
 static const char usage[] =
-    "usage: tildel-eventlog [--migrate | --verify | --repair | --health | --help]\n"
+    "usage: tildel-eventlog [--migrate | --verify | --export FOLDER | --repair | --health | --help]\n"
     "\n"
     "The one log of everything that has happened: appends events in one order without gaps, serves pages of "
     "it\n"
@@ -35,11 +36,15 @@ static const char usage[] =
     "\n"
     "  --migrate   make or update the schema as the owner, then exit\n"
     "  --verify    recompute every leaf hash, root and version from the database; prints one line of JSON\n"
-    "  --repair    put back, byte for byte, what the witness holds and the database has lost; the log must not run\n"
+    "  --export    write the log into a folder, as files by c2sp.org/tlog-tiles, up to its newest "
+    "checkpoint; again into\n"
+    "              the same one: what has come since. tildel verify FOLDER checks it\n"
+    "  --repair    put back, byte for byte, what the witness holds and the database has lost; the log must "
+    "not run\n"
     "  --health    [live|ready]: ask the one at METRICS_BIND; without a word: ready, that is, it leads\n"
     "\n"
-    "Exit codes: 0 well; 1 a fault, told in one sentence; 2 wrong usage; 3 unhealthy; 4 --verify found a "
-    "fault.\n\n";
+    "Exit codes: 0 well; 1 a fault, told in one sentence; 2 wrong usage; 3 unhealthy; 4 --verify or "
+    "--export found a fault.\n\n";
 
 static const double event_bounds[] = {1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, INFINITY};
 static const double seconds_bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,    0.1,
@@ -497,13 +502,13 @@ static bool guarded(struct process *process)
     }
 }
 
-static void load_key(struct eventlog *log, arena_t *arena)
+static void load_key(struct note_signer *signer, arena_t *arena)
 {
     const char *why;
 
-    if (!note_signer_load(arena, env_required("LOG_KEY_FILE"), &log->signer, &why))
+    if (!note_signer_load(arena, env_required("LOG_KEY_FILE"), signer, &why))
         bus_end("LOG_KEY_FILE: %s", why);
-    if (log->signer.key.type != NOTE_PLAIN)
+    if (signer->key.type != NOTE_PLAIN)
         bus_end("LOG_KEY_FILE: this is the key of a witness, not of a log");
 }
 
@@ -516,7 +521,7 @@ static int run(void)
     config.serves = "eventlog";
     config.feed = NULL;
     config.credit = LIMIT_CREDIT;
-    load_key(&process.log, process.arena);
+    load_key(&process.log.signer, process.arena);
     process.log.rehearsal = env_rehearsal();
     process.vitals = vitals_start("eventlog", "");
     process.figures = figures_new(vitals_metrics(process.vitals));
@@ -558,22 +563,48 @@ static int migrate(void)
     return status == OK ? 0 : 1;
 }
 
-static int verify(void)
+// The log's public keys, today's and those it had: LOG_PUB, log.pub among BUS_KEYS, or that of LOG_KEY_FILE. NULL: none is
+// known.
+static const struct note_ring *public_keys(arena_t *arena, struct note_ring *ret)
 {
-    arena_t *arena = arena_new(TURN_BYTES);
+    const char *path = env_or("LOG_PUB", NULL), *folder = env_or("BUS_KEYS", NULL), *why;
+    struct note_signer signer;
+
+    if (path == NULL && folder != NULL)
+        path = arena_printf(arena, "%s/log.pub", folder);
+    if (env_or("LOG_PUB", NULL) != NULL || (path != NULL && access(path, F_OK) == 0)) {
+        if (!note_ring_load(arena, path, ret, &why))
+            bus_end("LOG_PUB: %s", why);
+        return ret;
+    }
+    if (env_or("LOG_KEY_FILE", NULL) == NULL)
+        return NULL;
+    load_key(&signer, arena);
+    *ret = (struct note_ring){.keys = {signer.key}, .count = 1};
+    note_signer_wipe(&signer);
+    return ret;
+}
+
+// What reads the whole log: --verify, and with a folder --export.
+static int read_all(const char *folder)
+{
+    arena_t *arena = arena_new(TURN_BYTES), *ground = arena_new(LIMIT_ARENA_BYTES);
     struct message message = message_new(arena);
-    db_t *db = open_database(arena_text(arena_new(LIMIT_ARENA_BYTES), env_url(arena, "DATABASE_URL")), true);
+    struct note_ring ring;
+    const struct note_ring *keys = public_keys(ground, &ring);
+    db_t *db = open_database(env_url(ground, "DATABASE_URL"), true);
 
-    struct eventlog log = {0};
-    bool with_key = env_or("LOG_KEY_FILE", NULL) != NULL;
-
-    if (with_key)
-        load_key(&log, arena);
     message.db = db;
-    int code = log_verify(&message, with_key ? &log.signer.key : NULL, true);
+    int code = folder != NULL ? log_export(&message, keys, folder) : log_verify(&message, keys, true);
     db_destroy(&db);
     arena_destroy(&arena);
+    arena_destroy(&ground);
     return code;
+}
+
+static int verify(void)
+{
+    return read_all(NULL);
 }
 
 static int repair(void)
@@ -607,6 +638,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc == 2 && i < sizeof options / sizeof options[0]; i++)
         if (strcmp(argv[1], options[i].option) == 0)
             return options[i].run();
+    if (argc == 3 && strcmp(argv[1], "--export") == 0)
+        return read_all(argv[2]);
     bool asked = argc == 2 && strcmp(argv[1], "--help") == 0;
     fputs(usage, asked ? stdout : stderr);
     settings_help(asked ? stdout : stderr, "eventlog");

@@ -45,6 +45,22 @@ bool proof_root(const struct proof_source *source, uint64_t size, uint8_t ret[TR
     return range_hash(source, 0, size, ret);
 }
 
+bool proof_tree(const struct proof_source *source, uint64_t size, struct tree *ret)
+{
+    uint64_t before = 0;
+    bool well = true;
+
+    *ret = (struct tree){.size = size};
+    // Its compact range: the root of a whole subtree for each one-bit of its size, the largest first.
+    for (unsigned height = 64; well && height-- > 0;) {
+        if ((size >> height & 1) == 0)
+            continue;
+        well = source->hash(source->context, height, before >> height, ret->hashes[ret->count++]);
+        before += UINT64_C(1) << height;
+    }
+    return well;
+}
+
 static bool push(const struct proof_source *source, uint64_t from, uint64_t to, struct proof *proof)
 {
     assert(proof->count < PROOF_HASHES);

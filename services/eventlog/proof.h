@@ -23,6 +23,9 @@ struct proof_source {
 // The root of the tree over the first `size` leaves. False when the source fails.
 bool proof_root(const struct proof_source *source, uint64_t size, uint8_t ret[TREE_HASH]);
 
+// The tree over the first `size` leaves, to go on from. False when the source fails.
+bool proof_tree(const struct proof_source *source, uint64_t size, struct tree *ret);
+
 // That leaf `index` (from 0) is in the tree over `size` leaves. False when index >= size, or the source fails.
 bool proof_inclusion(const struct proof_source *source, uint64_t index, uint64_t size, struct proof *ret);
 

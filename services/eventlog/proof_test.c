@@ -217,6 +217,23 @@ static void tiles_come_out_as_they_are_completed(void **state)
     }
 }
 
+static void a_tree_goes_on_from_where_it_was_taken_up(void **state)
+{
+    (void)state;
+    for (size_t size = 0; size <= MOST; size++) {
+        struct tree tree;
+        uint8_t expected[TREE_HASH], root[TREE_HASH];
+        assert_true(proof_tree(&source, size, &tree));
+        for (size_t i = size; i < MOST; i++)
+            tree_add(&tree, leaves[i]);
+        tree_root(&tree, root);
+        root_of(MOST, expected);
+        assert_memory_equal(expected, root, TREE_HASH);
+    }
+    struct tree none;
+    assert_false(proof_tree(&(struct proof_source){.hash = nothing}, 3, &none));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +241,7 @@ int main(void)
         cmocka_unit_test_setup(known_consistency_proofs, known_leaves),
         cmocka_unit_test_setup(every_inclusion_proof_leads_to_the_root_and_no_other_does, number_leaves),
         cmocka_unit_test_setup(every_consistency_proof_holds_and_a_changed_one_does_not, number_leaves),
+        cmocka_unit_test_setup(a_tree_goes_on_from_where_it_was_taken_up, number_leaves),
         cmocka_unit_test(a_source_that_fails_makes_no_proof),
         cmocka_unit_test(tiles_come_out_as_they_are_completed),
     };

@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-#define ENTRY_MOST 65535  // of a bundle: its size stands in two bytes
-
 typedef Eventlog__V1__Checkpoint Checkpoint;
 
 Checkpoint *log_checkpoint(const struct eventlog *log, arena_t *arena)

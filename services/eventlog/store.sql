@@ -223,6 +223,9 @@ SELECT position, frontier FROM root WHERE position <= $1::bigint ORDER BY positi
 -- name: read_leaves (copy)
 SELECT position, leaf, bytes, stream, version FROM log WHERE position > $1::bigint ORDER BY position LIMIT $2::bigint;
 
+-- name: export_entries (copy)
+SELECT position, bytes, appended_at_us, epoch FROM log WHERE position > $1::bigint ORDER BY position LIMIT $2::bigint;
+
 -- Verification: what is recorded of the tree after $1 up to $2: its roots, its checkpoints, and the tiles that it completed on
 -- the way.
 -- name: verify_roots

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ring_of(key) (&(const struct note_ring){.keys = {*(key)}, .count = 1})
+
 #define EVENTS 600
 #define TRIES  1000
 
@@ -246,7 +248,7 @@ static bool try_once(struct eventlog *log, const struct mischief *mischief)
     bool done = execute(log->db, arena_printf(arena,
                                               "SET session_replication_role = replica; SET t.p = %d; SET t.n = %d; %s",
                                               (int)p, (int)n, mischief->text));
-    int code = done ? log_verify(&message, &log->signer.key, false) : -1;
+    int code = done ? log_verify(&message, ring_of(&log->signer.key), false) : -1;
     bool well = code == 4 && sscanf(message.reason, "position %llu", &named) == 1 &&
                 names_rightly(mischief->names, p, named);
     if (!well)
@@ -265,12 +267,12 @@ static void a_thousand_changes_are_found_each_at_its_position(void **state)
     int missed = 0;
 
     message.db = log->db;
-    assert_int_equal(
-        0, log_verify(&message, &log->signer.key, false));  // given: nothing is found where nothing is
+    assert_int_equal(0, log_verify(&message, ring_of(&log->signer.key),
+                                   false));  // given: nothing is found where nothing is
     for (int i = 0; i < TRIES; i++)
         missed += !try_once(log, &mischiefs[(size_t)i % MISCHIEFS]);
     assert_int_equal(0, missed);
-    assert_int_equal(0, log_verify(&message, &log->signer.key, false));
+    assert_int_equal(0, log_verify(&message, ring_of(&log->signer.key), false));
     arena_destroy(&arena);
 }
 
@@ -281,6 +283,8 @@ static void a_thousand_changes_are_found_each_at_its_position(void **state)
 enum step { TAKE_A, TAKE_B, APPEND_A, APPEND_B, STEPS };
 
 #define LENGTH 5  // steps of one story; every story is told
+
+#define ring_of(key) (&(const struct note_ring){.keys = {*(key)}, .count = 1})
 
 // Acknowledged appends: position by version of the one stream that both write.
 struct told {
@@ -372,7 +376,7 @@ static void two_writers_in_every_order_make_no_fork(void **state)
         struct message message = message_new(arena);
         message.db = writers[0].db;
         if (writers[0].tree.size + writers[1].tree.size > 0 && story % 16 == 0)
-            assert_int_equal(0, log_verify(&message, &writers[0].signer.key, false));
+            assert_int_equal(0, log_verify(&message, ring_of(&writers[0].signer.key), false));
     }
     db_destroy(&writers[1].db);
     check_db_close(&writers[0].db);
@@ -415,7 +419,7 @@ static void a_log_that_grows_is_verified_as_it_stands(void **state)
     for (int i = 0; i < 30; i++) {
         struct message message = message_new(arena);
         message.db = db;
-        faults += db_connect(&message) != OK || log_verify(&message, &log->signer.key, false) != 0;
+        faults += db_connect(&message) != OK || log_verify(&message, ring_of(&log->signer.key), false) != 0;
         arena_reset(arena);
     }
     growing.enough = true;

@@ -125,7 +125,7 @@ int main(int argc, char **argv)
     for (int i = 0; strcmp(argv[2], "run") == 0 && i < STEPS; i++)
         append(&log, arena, i);
     if (strcmp(argv[2], "check") == 0)
-        code = log_verify(&message, &log.signer.key, false);
+        code = log_verify(&message, &(struct note_ring){.keys = {log.signer.key}, .count = 1}, false);
     db_destroy(&log.db);
     arena_destroy(&arena);
     return code;
