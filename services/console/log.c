@@ -141,6 +141,9 @@ static int run_checkpoint(struct console *console)
 static const struct option_row verify_options[] = {
     {"key", "FILE", "the log's public key, log.pub; else LOG_PUB, else log.pub among BUS_KEYS"},
     {"since", "FILE", "a signed checkpoint that is trusted: what it covers is not read again"},
+    {"state", "PREFIX",
+     "then rebuild every service's tables as PREFIX_intake ... and compare them with the live ones"},
+    {"again", NULL, "with --state: drop what an earlier run has left, because something differed"},
     {"witness", "FILE", "of a package: the witness's public key, witness.pub; its cosignature must be there"},
     {NULL, NULL, NULL},
 };
@@ -165,6 +168,11 @@ const struct command commands_log[] = {
      "With --since, goes on from a checkpoint of the log (tildel log checkpoint writes one): the log must be "
      "one "
      "that begins as it says, and what it covers is not read again.\n"
+     "With --state, also that the state is what the events say: every service's tables are rebuilt from the "
+     "log, as by "
+     "tildel replay, compared with the live ones, and dropped when they are equal. Needs MIGRATE_URL, the "
+     "owner's "
+     "database.\n"
      "With FILE, a package of audit export: every sum, every event that is there, the tree, the documents' "
      "hashes, and that documents and timeline are what comes of the events; with --key or LOG_PUB, that the "
      "log signed it. Needs no stack.\n"

@@ -290,6 +290,75 @@ static int watch(struct replay *replay, long seconds)
     return stop_wanted() && code == EXIT_REFUSED ? EXIT_DONE : code;
 }
 
+// ----------------------------------------------------------------------------------------------------- state
+
+static void tell_state(const struct replay *replay)
+{
+    unsigned long long position = replay->until;
+
+    if (replay->console->json)
+        printf("{\"state\": \"equal\", \"position\": %llu, \"services\": %zu}\n", position, replay->count);
+    else
+        printf("equal: the tables of %zu services are what comes of the events up to position %llu\n",
+               replay->count, position);
+}
+
+// Every service must come to a moment at which its tables stand where the rebuilt ones do.
+static int compare_state(struct replay *replay)
+{
+    struct comparison *at = comparison_new(replay->console, replay->prefix);
+    const char *why = NULL;
+    int code = EXIT_DONE;
+
+    for (size_t i = 0; code == EXIT_DONE && why == NULL && i < replay->count; i++)
+        code = compare_one(at, &replay->all[i], &why);
+    if (code == EXIT_DONE && comparison_different(at) > 0)
+        code = comparison_tell(at);
+    else if (code == EXIT_DONE && why != NULL)
+        code = fault(EXIT_REFUSED, "the state could not be compared: %s; try again when less comes in", why);
+    comparison_destroy(&at);
+    return code;
+}
+
+// What differs stays, to be looked at.
+static int drop_state(const struct replay *replay)
+{
+    int code = EXIT_DONE;
+
+    for (size_t i = 0; code == EXIT_DONE && i < replay->count; i++)
+        code = tools_drop(replay->console, replay->all[i].schema);
+    return code == EXIT_DONE
+               ? tools_drop(replay->console, tools_schema(replay->console->ground, replay->prefix, "tools"))
+               : code;
+}
+
+int verify_state(struct console *console)
+{
+    struct replay *replay = arena_alloc(console->ground, sizeof *replay);
+
+    replay->console = console;
+    int code = tools_prefix(console, "state", &replay->prefix);
+    if (code == EXIT_DONE)
+        code = choose_services(replay);
+    if (code == EXIT_DONE)
+        code = choose_position(replay);
+    if (code == EXIT_DONE)
+        code = tools_open(console, replay->prefix);
+    if (code != EXIT_DONE)
+        return code;
+    code = make_room(replay);
+    if (code == EXIT_DONE)
+        code = rebuild(replay, false);
+    if (code == EXIT_DONE)
+        code = compare_state(replay);
+    if (code == EXIT_DONE)
+        code = drop_state(replay);
+    if (code == EXIT_DONE)
+        tell_state(replay);
+    tools_close(console);
+    return code;
+}
+
 // ---------------------------------------------------------------------------------------------------- replay
 
 static int replay_in_tools(struct replay *replay, long watch_s)

@@ -9,6 +9,7 @@
 #include "checkpoints.h"
 #include "contract.h"
 #include "ids.h"
+#include "rebuild.h"
 #include "resume.h"
 #include "values/values.h"
 #include "versions.h"
@@ -312,9 +313,10 @@ int run_verify(struct console *console)
     const Eventlog__V1__Head *head;
     struct tree before = {0};
 
-    if (console->n_arguments == 1 && since != NULL)
+    if (console->n_arguments == 1 && (since != NULL || option_text(console, "state") != NULL))
         return fault(EXIT_USAGE,
-                     "--since is for the live log: a package or an export is always checked whole");
+                     "--since and --state are for the live log: a package or an export is always checked "
+                     "whole, and has no state");
     if (console->n_arguments == 1)
         return is_folder(console->arguments[0]) ? run_verify_folder(console) : run_verify_package(console);
     int code = keep_head(console, &head);
@@ -325,5 +327,5 @@ int run_verify(struct console *console)
     verification_t *at = verification_new(console, head, &before);
     code = verify_to(console, at, head);
     verification_destroy(&at);
-    return code;
+    return code == EXIT_DONE && option_text(console, "state") != NULL ? verify_state(console) : code;
 }

@@ -90,6 +90,26 @@ def test_the_commits_of_a_rebuild_do_not_wait_for_the_disk(undisturbed, scratch)
     assert waits == {"off"}
 
 
+def test_verify_sees_that_state_and_events_say_the_same(undisturbed, scratch):
+    words = ["verify", "--state", scratch]
+    said = [json.loads(line) for line in console.well(undisturbed, *words, "--json").splitlines()]
+    head = console.rows(undisturbed, "SELECT position FROM eventlog.head")[0][0]
+    assert [said[0]["verified"], said[1]] == [True, {"state": "equal", "position": head, "services": 6}]
+    assert not any(schema.startswith(scratch) for schema in console.schemas(undisturbed))
+    case = undisturbed.stage.cases["stavanger"]
+    change = "UPDATE allocation.case_grant SET amount_ore = amount_ore + %s WHERE application_id = %s"
+    console.rows(undisturbed, change, (100, case.id))       # when: state that no event has brought
+    try:
+        done = console.run(undisturbed, *words)
+        assert done.returncode == 4 and case.id in done.stdout and "amount_ore" in done.stdout, done.stdout + done.stderr
+        console.refused(undisturbed, 1, "--again drops it", *words)
+    finally:
+        console.rows(undisturbed, change, (-100, case.id))
+    assert "equal: the tables of 6 services" in console.well(undisturbed, *words, "--again")
+    console.refused(undisturbed, 2, "--state must be 1..30 of", "verify", "--state", "No Such")
+    console.refused(undisturbed, 2, "--since and --state are for the live log", "verify", "some.tar", "--state", "x")
+
+
 def test_a_row_and_a_value_that_differ_are_told_with_their_events(undisturbed, scratch):
     case = undisturbed.stage.cases["stavanger"]
     console.well(undisturbed, "replay", "--into", scratch)
