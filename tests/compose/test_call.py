@@ -1,9 +1,11 @@
 """The demo's call, from announcement to audited accounts, through `tildel` in the console's container."""
 
 import json
+import os
 import subprocess
 import sys
 
+import containers
 import play
 import speak
 
@@ -43,6 +45,25 @@ def test_a_call_is_played_through_the_console_and_the_log_replayed_is_the_tables
     call = house.stage.does(play.AUDITOR, "reporting.v1.GetCall", call_id=play.EXTRA)
     assert call["paid_ore"] == call["awarded_ore"] != "0"
     house.prove(compare=True)
+
+
+def test_the_log_is_exported_as_the_readme_says_and_the_export_is_verified(house):
+    folder = house.folder / "log"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, 10001, 10001)
+    where = ["run", "--rm", "-T", "--no-deps", "-v"]
+    for new in (True, False):                               # the second time there is nothing to add
+        told = house.compose(*where, f"{folder}:/srv/log", "eventlog", "--export", "/srv/log")[1]
+        told = json.loads(next(line for line in told.splitlines() if line.startswith("{")))
+        assert told["exported"] and (told["new"] > 0) == new, told
+    console = [*where, f"{folder}:/srv/log:ro", "console"]
+    told = house.compose(*console, "verify", "/srv/log", "--key", "/run/secrets/log.pub")[1]
+    assert "signed by the log" in told, told
+    before = containers.docker("volume", "ls", "-q").split()
+    told = house.compose("run", "--rm", "-T", "--no-deps", "--entrypoint", "sh", "console", "-c",
+                         "dd if=/dev/zero of=/tmp/room bs=1M count=300 2>/dev/null && ls -s /tmp/room")[1]
+    assert "/tmp/room" in told, "a long log's ids have room on disk, beyond the memory of the container"
+    assert containers.docker("volume", "ls", "-q").split() == before, "and nothing of it stays"
 
 
 def test_the_operator_sees_every_instance_and_nothing_amiss(house):
