@@ -67,6 +67,18 @@ struct row {
 status_t copy_each(struct message *message, const char *what, const struct sql *sql, const struct arg args[],
                    each_f *each, void *context);
 
+// Where the reading of a copy stands.
+struct copying {
+    struct message *message;
+    each_f *each;
+    void *context;
+    bool begun;  // its header was read
+};
+
+// The rows of one piece of a copy, from `at` to before `end`, where a NUL stands. Each piece holds whole rows. POISON when
+// these bytes are not the format's.
+status_t copy_piece(struct copying *copying, uint8_t *at, uint8_t *end);
+
 // Values in the shape libpq takes them.
 struct values {
     const char **bytes;

@@ -10,14 +10,6 @@
 
 static const char signature[] = "PGCOPY\n\377\r\n";  // with the NUL at its end
 
-// Where the reading of what came stands. Each piece holds whole rows.
-struct copying {
-    struct message *message;
-    each_f *each;
-    void *context;
-    bool begun;  // the header was read
-};
-
 // The statement with its values instead of $1, $2 ...: whole numbers, which need no quotes.
 static const char *copy_text(arena_t *arena, const struct sql *sql, const struct arg args[])
 {
@@ -88,8 +80,7 @@ static void end_fields(struct row *row)
             row->cells[i].bytes = "";
 }
 
-// The rows of one piece, which libpq has ended with a NUL.
-static status_t take_piece(struct copying *copying, uint8_t *at, uint8_t *end)
+status_t copy_piece(struct copying *copying, uint8_t *at, uint8_t *end)
 {
     status_t status = OK;
     struct row row;
@@ -122,7 +113,7 @@ static status_t take_pieces(struct copying *copying, const char *what)
 
     while ((size = PQgetCopyData(db->connection, &piece, 0)) > 0) {
         if (status == OK)
-            status = take_piece(copying, (uint8_t *)piece, (uint8_t *)piece + size);
+            status = copy_piece(copying, (uint8_t *)piece, (uint8_t *)piece + size);
         PQfreemem(piece);
     }
     return size == -1 || status != OK ? status : db_failed(copying->message, what, NULL);

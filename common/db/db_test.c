@@ -325,7 +325,8 @@ static status_t long_row(void *context, const row_t *row)
     ++*(int *)context;
     assert_true(strlen(text) == (size_t)each_int(row, 0));
     assert_true(strspn(text, "x") == strlen(text));
-    assert_string_equal("behind", each_text(row, 2));
+    assert_string_equal("", each_text(row, 2));
+    assert_string_equal("behind", each_text(row, 3));
     return OK;
 }
 
@@ -338,6 +339,62 @@ static void a_text_of_any_length_ends_where_it_ends(void **state)
         int rows = 0;
         assert_int_equal(OK, EACH_ROW(message, copy_long, long_row, &rows, INT(lengths[i])));
         assert_int_equal(3, rows);
+    }
+}
+
+static status_t two_columns(void *context, const row_t *row)
+{
+    assert_true(each_int(row, 0) == 7);
+    assert_string_equal("ab", each_text(row, 1));
+    ++*(int *)context;
+    return OK;
+}
+
+// Two rows of (7::smallint, 'ab') and the end, as the server writes them.
+static const char copied[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\2xx"
+                             "\0\2\0\0\0\2\0\7\0\0\0\2ab\0\2\0\0\0\2\0\7\0\0\0\2ab\377\377";
+
+static status_t take_copied(struct message *message, const char *bytes, size_t size, int *rows)
+{
+    struct copying copying = {.message = message, .each = two_columns, .context = rows};
+    uint8_t *own = malloc(size + 1);  // exactly, so that a byte too far is seen
+
+    memcpy(own, bytes, size);
+    own[size] = '\0';
+    *rows = 0;
+    status_t status = copy_piece(&copying, own, own + size);
+    free(own);
+    return status;
+}
+
+static void a_copy_that_is_damaged_is_poison(void **state)
+{
+    const size_t size = sizeof copied - 1, header = 21, row = 14;
+    struct message *message = *state;
+    int rows;
+
+    assert_int_equal(OK, take_copied(message, copied, size, &rows));
+    assert_int_equal(2, rows);
+    for (size_t cut = 0; cut < size - 2; cut++) {
+        bool whole = cut >= header && (cut - header) % row == 0;
+        assert_int_equal(whole ? OK : POISON, take_copied(message, copied, cut, &rows));
+        assert_int_equal(cut < header ? 0 : (cut - header) / row, rows);
+    }
+    static const char shorter_than_nothing[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0"
+                                               "\0\2\377\377\377\376\0\0\0\2ab\377\377";
+    assert_int_equal(POISON,
+                     take_copied(message, shorter_than_nothing, sizeof shorter_than_nothing - 1, &rows));
+    char spoilt[sizeof copied];
+    static const struct {
+        size_t at;
+        char byte;
+    } faults[] = {{0, 'p'},     {10, 1}, {15, 1},   {15, '\377'}, {24, '\177'},
+                  {23, '\376'}, {29, 1}, {32, 100}, {50, 0}};
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        memcpy(spoilt, copied, sizeof spoilt);
+        spoilt[faults[i].at] = faults[i].byte;
+        assert_int_equal(POISON, take_copied(message, spoilt, size, &rows));
+        says(message, "the database sent a copy that is damaged");
     }
 }
 
@@ -1077,6 +1134,7 @@ int main(void)
         EACH(what_goes_wrong_in_a_copy_is_told_and_the_connection_goes_on),
         EACH(a_connection_lost_in_a_copy_is_retried_on_a_new_one),
         EACH(a_text_of_any_length_ends_where_it_ends),
+        EACH(a_copy_that_is_damaged_is_poison),
         EACH(what_is_null_or_empty_comes_out_of_a_copy_as_nothing),
         EACH(whoever_takes_a_row_and_asks_the_database_is_stopped),
         EACH(the_number_of_changed_rows_is_told),

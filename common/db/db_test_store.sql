@@ -56,7 +56,7 @@ SELECT NULL::bigint, NULL::text, NULL::bytea, '', ''::bytea, 'at the end'
 -- name: copy_things (copy)
 SELECT count(*) FROM thing
 -- name: copy_long (copy)
-SELECT $1::bigint, repeat('x', $1::int), 'behind' FROM generate_series(1, 3)
+SELECT $1::bigint, repeat('x', $1::int), NULL::text, 'behind' FROM generate_series(1, 3)
 -- name: copy_die_at (copy)
 SELECT n, CASE WHEN n = $1::bigint THEN pg_terminate_backend(pg_backend_pid()) END, repeat('x', 1000)
   FROM generate_series(1::bigint, 2 * $1::bigint) AS n

@@ -108,7 +108,8 @@ static const struct mischief {
      "UPDATE place SET leaf = (SELECT leaf FROM log WHERE position = p()) WHERE position = p()",
      IN_BATCH},
     {"an event is cut short, with its leaf and its place",
-     "UPDATE log SET bytes = substr(bytes, 1, octet_length(bytes) - 1), leaf = sha256('\\x00'::bytea || substr(bytes, 1, "
+     "UPDATE log SET bytes = substr(bytes, 1, octet_length(bytes) - 1), leaf = sha256('\\x00'::bytea || "
+     "substr(bytes, 1, "
      "octet_length(bytes) - 1)) WHERE position = p();"
      "UPDATE place SET leaf = (SELECT leaf FROM log WHERE position = p()) WHERE position = p()",
      ITSELF},
@@ -130,6 +131,14 @@ static const struct mischief {
      LAST},
     {"a place is forgotten", "DELETE FROM place WHERE position = p()", ITSELF},
     {"a place moves", "UPDATE place SET position = position - 1 WHERE position = p()", ITSELF},
+    {"a place's leaf changes",
+     "UPDATE place SET leaf = set_byte(leaf, n() % 32, get_byte(leaf, n() % 32) # 1) WHERE position = p()",
+     ITSELF},
+    {"a place's leaf is cut short", "UPDATE place SET leaf = substr(leaf, 1, n() % 32) WHERE position = p()",
+     ITSELF},
+    {"a place is of another version", "UPDATE place SET version = version + 10000 WHERE position = p()",
+     ITSELF},
+    {"a place is of another stream", "UPDATE place SET stream = stream || 'x' WHERE position = p()", ITSELF},
     {"a place is made up",
      "INSERT INTO place SELECT stream || n(), version, position, leaf FROM place WHERE position = p()", LAST},
     {"a recorded root changes",

@@ -48,6 +48,9 @@ def test_a_call_is_played_through_the_console_and_the_log_replayed_is_the_tables
 
 
 def test_the_log_is_exported_as_the_readme_says_and_the_export_is_verified(house):
+    with house.load() as running:
+        running.progress(5).finish()
+    assert "tildel" in house.tildel("log", "checkpoint")[1]
     folder = house.folder / "log"
     folder.mkdir(mode=0o700)
     os.chown(folder, 10001, 10001)
