@@ -3,15 +3,14 @@
 #include "derive.h"
 #include "package.h"
 #include "receipt.h"
+#include "selection.h"
 #include "table.h"
-#include "walk.h"
 
 #include "clock/clock.h"
 #include "limits/limits.h"
 #include "package_texts.h"
 #include "values/values.h"
 
-#include <czmq.h>
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -35,7 +34,8 @@ struct export
     uint64_t size;            // of the tree that is exported
     char *root_base64;        // that the checkpoint tells for it
     uint8_t root[TREE_HASH];  // that was computed
-    zhashx_t *applications;   // of the call that is asked for, as a set
+    selection_t *selection;
+    struct package_time time;
     struct tree tree;
     uint64_t selected;
     uint8_t *part;  // the member of the log under way
@@ -88,39 +88,6 @@ static int find_case_call(void *context, struct console *console, const Eventlog
         return EXIT_DONE;
     at->case_call_id = arena_text(console->ground, contract_subject(console, event).call_id);
     return EXIT_DONE;
-}
-
-// Of the call that is asked for: itself, what names it, and what is of its applications.
-static bool is_of_call(struct export *at, const Eventlog__V1__Event *event, const struct contract_subject *of)
-{
-    bool named = strcmp(of->call_id, at->call_id) == 0, about = of->application_id[0] != '\0';
-
-    if (named && about)
-        zhashx_insert(at->applications, of->application_id, at->applications);
-    return named || strcmp(event->subject, at->call_id) == 0 ||
-           (about && zhashx_lookup(at->applications, of->application_id) != NULL);
-}
-
-// A case is its own events, and what its call says to everyone.
-static bool is_of_case(const struct export *at, const Eventlog__V1__Event *event, const struct contract_subject *of)
-{
-    bool of_call = strcmp(event->subject, at->case_call_id) == 0 || strcmp(of->call_id, at->case_call_id) == 0;
-
-    return strcmp(event->subject, at->case_id) == 0 ||
-           (of->application_id[0] == '\0' && of_call && strncmp(event->type, "intake.", strlen("intake.")) == 0);
-}
-
-static bool is_selected(struct export *at, struct console *console, const Eventlog__V1__Event *event,
-                        uint64_t position)
-{
-    bool selected = true;
-
-    // Also before --from: an application's later events need not name its call.
-    if (at->call_id[0] != '\0' || at->case_id[0] != '\0') {
-        struct contract_subject of = contract_subject(console, event);
-        selected = at->call_id[0] != '\0' ? is_of_call(at, event, &of) : is_of_case(at, event, &of);
-    }
-    return selected && position >= at->first && position <= at->last;
 }
 
 // -------------------------------------------------------------------------------------------------------- writing
@@ -197,11 +164,12 @@ static int take(void *context, struct console *console, const Eventlog__V1__Entr
                      (unsigned long long)entry->position);
     tree_leaf(entry->event.data, entry->event.len, leaf);
     tree_add(&at->tree, leaf);
-    bool selected = is_selected(at, console, event, entry->position);
+    bool selected = selection_holds(at->selection, console, event, entry->position);
     if (selected) {
         json_t *data = derive_reads(event->type) ? contract_json(console, event) : NULL;
         derive_event(at->derive, event, entry->position, data);
         json_decref(data);
+        package_time_event(&at->time, event, entry->position);
         at->selected++;
     }
     return put_record(at, entry, leaf, selected);
@@ -285,6 +253,19 @@ static int write_manifest(struct export *at, int64_t made_at_us)
     return code;
 }
 
+// A machine whose clock is behind makes no package: nobody could believe when it was made.
+static int check_clock(struct export *at, const struct signed_checkpoint *checkpoint, int64_t made_at_us)
+{
+    arena_t *arena = at->console->arena;
+    const char *why;
+
+    package_time_checkpoint(&at->time, arena, checkpoint->note, strlen(checkpoint->note),
+                            checkpoint->witness);
+    return package_time_allows(arena, &at->time, made_at_us, &why)
+               ? EXIT_DONE
+               : fault(EXIT_REFUSED, "%s: does this machine's clock go right? Nothing is exported", why);
+}
+
 static int write_all(struct export *at, const struct signed_checkpoint *checkpoint, int64_t made_at_us)
 {
     const char *why;
@@ -309,6 +290,8 @@ static int write_all(struct export *at, const struct signed_checkpoint *checkpoi
     if (code == EXIT_DONE)
         code = compare_root(at);
     if (code == EXIT_DONE)
+        code = check_clock(at, checkpoint, made_at_us);
+    if (code == EXIT_DONE)
         code = write_manifest(at, made_at_us);
     if (code == EXIT_DONE && !package_finish(at->package, &why))
         code = fault(EXIT_REFUSED, "%s", why);
@@ -317,7 +300,6 @@ static int write_all(struct export *at, const struct signed_checkpoint *checkpoi
 
 static int export_all(struct export *at)
 {
-    int64_t made_at_us = clock_real_us();
     struct signed_checkpoint checkpoint;
     const char *why;
 
@@ -330,6 +312,8 @@ static int export_all(struct export *at)
         code = fault(EXIT_REFUSED, "the log knows nothing of %s: nothing is exported", at->case_id);
     if (code != EXIT_DONE)
         return code;
+    at->selection = selection_new(at->call_id, at->case_id, at->case_call_id, at->first, at->last);
+    int64_t made_at_us = clock_real_us();  // after the checkpoint was signed
     at->package = package_new(at->console->ground, at->path, made_at_us, &why);
     if (at->package == NULL)
         return fault(EXIT_REFUSED, "%s", why);
@@ -357,7 +341,6 @@ static int run_export(struct console *console)
     *at = (struct export){.console = console,
                           .path = console->arguments[0],
                           .case_call_id = "",
-                          .applications = zhashx_new(),
                           .derive = derive_new(console),
                           .part = malloc(PART_BYTES + LIMIT_EVENT_BYTES + 4096)};
     assert(at->part != NULL);
@@ -366,7 +349,7 @@ static int run_export(struct console *console)
     if (code == EXIT_DONE)
         tell_export(at);
     derive_destroy(&at->derive);
-    zhashx_destroy(&at->applications);
+    selection_destroy(&at->selection);
     free(at->part);
     return code;
 }
@@ -377,8 +360,9 @@ static void print_facts(struct console *console, const char *path, const struct 
 {
     arena_t *arena = console->arena;
 
-    printf("%s: auditor's package of log %s%s, made %s\n", path, facts->log_id,
-           facts->rehearsal ? " (a rehearsal)" : "", oslo_text(arena, facts->made_at_us));
+    printf("%s: auditor's package%s, made %s\n", path, facts->rehearsal ? " of a rehearsal" : "",
+           oslo_text(arena, facts->made_at_us));
+    printf("log_id %s: a label that nothing here proves; the log is known by its key\n", facts->log_id);
     if (facts->call_id[0] != '\0' || facts->case_id[0] != '\0')
         printf("selected: %s%s\n", facts->call_id[0] != '\0' ? "call " : "case ",
                facts->call_id[0] != '\0' ? facts->call_id : facts->case_id);
@@ -393,12 +377,13 @@ static void print_facts(struct console *console, const char *path, const struct 
 static void print_facts_json(const struct package_facts *facts)
 {
     json_t *output = json_pack(
-        "{s:b, s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:b, s:I}", "verified", 1, "log_id",
-        facts->log_id, "rehearsal", (int)facts->rehearsal, "call", facts->call_id, "case", facts->case_id,
-        "first", (json_int_t)facts->first, "last", (json_int_t)facts->last, "size", (json_int_t)facts->size,
-        "selected", (json_int_t)facts->selected, "documents", (json_int_t)facts->documents, "root",
-        facts->root, "signed", (int)facts->is_signed, "signature_checked", (int)facts->is_checked,
-        "witnessed", (int)(facts->witnessed_at_s != 0), "members", (json_int_t)facts->members);
+        "{s:b, s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:b, s:I, s:[s]}", "verified", 1,
+        "log_id", facts->log_id, "rehearsal", (int)facts->rehearsal, "call", facts->call_id, "case",
+        facts->case_id, "first", (json_int_t)facts->first, "last", (json_int_t)facts->last, "size",
+        (json_int_t)facts->size, "selected", (json_int_t)facts->selected, "documents",
+        (json_int_t)facts->documents, "root", facts->root, "signed", (int)facts->is_signed,
+        "signature_checked", (int)facts->is_checked, "witnessed", (int)(facts->witnessed_at_s != 0),
+        "members", (json_int_t)facts->members, "unproved", "log_id");
     json_dumpf(output, stdout, JSON_INDENT(1));
     putchar('\n');
     json_decref(output);

@@ -9,7 +9,7 @@
 #include "note/checkpoint.h"
 #include "values/values.h"
 #include "receipt.h"
-#include "walk.h"
+#include "selection.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -89,6 +89,88 @@ int package_read(struct console *console, const char *path, member_f *visit, voi
     return code;
 }
 
+// ------------------------------------------------------------------------------------------------------ records
+
+static uint64_t number(const uint8_t *bytes, size_t size)
+{
+    uint64_t value = 0;
+
+    for (size_t i = 0; i < size; i++)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
+// A record of the log.
+struct record {
+    uint64_t position;
+    const uint8_t *event;  // NULL: only its leaf is here
+    size_t event_size;
+    const uint8_t *leaf;
+    size_t used;  // bytes, head included
+};
+
+// The first record of these bytes. False: there is no whole one; its position is read where there is room for one.
+static bool record_read(const uint8_t *bytes, size_t size, struct record *ret)
+{
+    *ret = (struct record){0};
+    if (size < RECORD_HEAD + ENTRY_HEAD)
+        return false;
+    ret->position = number(bytes + 1, 8);
+    if (bytes[0] == 'H' && size >= RECORD_HEAD + TREE_HASH) {
+        ret->leaf = bytes + RECORD_HEAD;
+        ret->used = RECORD_HEAD + TREE_HASH;
+    } else if (bytes[0] == 'E' && number(bytes + RECORD_HEAD + 16, 4) <= size - RECORD_HEAD - ENTRY_HEAD) {
+        ret->event = bytes + RECORD_HEAD + ENTRY_HEAD;
+        ret->event_size = (size_t)number(bytes + RECORD_HEAD + 16, 4);
+        ret->used = RECORD_HEAD + ENTRY_HEAD + ret->event_size;
+    }
+    return ret->used > 0;
+}
+
+static bool ends_with(const char *name, const char *end)
+{
+    size_t length = strlen(name), tail = strlen(end);
+
+    return length >= tail && strcmp(name + length - tail, end) == 0;
+}
+
+struct walk {
+    const char *path;
+    visit_f *visit;
+    void *context;
+};
+
+static int walk_member(void *context, struct console *console, const char *name, const uint8_t *bytes,
+                       size_t size)
+{
+    const struct walk *walk = context;
+    int code = EXIT_DONE;
+
+    if (strncmp(name, "log/", strlen("log/")) != 0 || !ends_with(name, ".records"))
+        return EXIT_DONE;
+    for (struct record record; code == EXIT_DONE && size > 0; bytes += record.used, size -= record.used) {
+        Eventlog__V1__Entry entry = EVENTLOG__V1__ENTRY__INIT;
+        const Eventlog__V1__Event *event;
+        arena_reset(console->arena);
+        if (!record_read(bytes, size, &record))
+            return fault(EXIT_REFUSED, "%s: a record of its log is damaged", walk->path);
+        if (record.event == NULL)
+            continue;
+        entry.position = record.position;
+        if (message_decode(&console->message, &eventlog__v1__event__descriptor, record.event,
+                           record.event_size, &event) != OK)
+            return fault(EXIT_REFUSED, "%s: position %llu: it holds no event", walk->path,
+                         (unsigned long long)record.position);
+        code = walk->visit(walk->context, console, &entry, event);
+    }
+    return code;
+}
+
+int package_walk(struct console *console, const char *path, visit_f *visit, void *context)
+{
+    return package_read(console, path, walk_member, &(struct walk){path, visit, context});
+}
+
 // ------------------------------------------------------------------------------------------------------- checks
 
 struct checking {
@@ -96,13 +178,17 @@ struct checking {
     const char *path;
     struct tree tree;
     zhashx_t *versions;
-    bool holes;
+    uint64_t begun_late;  // the first event here whose stream begins before it; 0: there is none
     FILE *sums;
     char *sums_text;
     size_t sums_size;
     derive_t *derive;
     const char *checkpoint_root;
     uint64_t checkpoint_size;
+    const char *note;  // the whole checkpoint, "" none
+    size_t note_size;
+    const char *witness_key;  // that the package says has cosigned it
+    struct package_time time;
     struct note_ring log, witness;  // whose signatures the checkpoint must have; without keys they are not looked at
     bool manifest;
     unsigned seen;  // a bit for each kind of member
@@ -115,21 +201,14 @@ static int differs(const struct checking *at, uint64_t position, const char *wha
     return fault(EXIT_DIFFERENT, "%s: position %llu: %s", at->path, (unsigned long long)position, what);
 }
 
-static uint64_t number(const uint8_t *bytes, size_t size)
-{
-    uint64_t value = 0;
-
-    for (size_t i = 0; i < size; i++)
-        value = value << 8 | bytes[i];
-    return value;
-}
-
 static int check_version(struct checking *at, struct console *console, const Eventlog__V1__Event *event,
                          uint64_t position)
 {
     uint64_t before = (uint64_t)(uintptr_t)zhashx_lookup(at->versions, event->stream);
 
-    if (event->version <= before || (!at->holes && event->version != before + 1))
+    if (before == 0 && event->version > 1 && at->begun_late == 0)
+        at->begun_late = position;
+    if (event->version == 0 || (before != 0 && event->version != before + 1))
         return differs(at, position,
                        arena_printf(console->arena, "stream %s goes from version %llu to %llu", event->stream,
                                     (unsigned long long)before, (unsigned long long)event->version));
@@ -153,32 +232,29 @@ static int check_event(struct checking *at, struct console *console, const uint8
     json_decref(data);
     at->facts->selected++;
     at->rehearsed += event->rehearsal;
+    package_time_event(&at->time, event, position);
     at->first = at->first == 0 ? position : at->first;
     at->last = position;
     return check_version(at, console, event, position);
 }
 
-// One record; *ret_used: its bytes.
 static int check_record(struct checking *at, struct console *console, const uint8_t *bytes, size_t size,
-                        size_t *ret_used)
+                        struct record *ret)
 {
     uint64_t next = at->tree.size + 1;
     uint8_t leaf[TREE_HASH];
     int code = EXIT_DONE;
+    bool whole = record_read(bytes, size, ret);
 
-    if (size < RECORD_HEAD + ENTRY_HEAD || number(bytes + 1, 8) != next)
+    if (ret->position != next)
         return differs(at, next, "missing");
-    if (bytes[0] == 'H' && size >= RECORD_HEAD + TREE_HASH) {
-        memcpy(leaf, bytes + RECORD_HEAD, TREE_HASH);
-        *ret_used = RECORD_HEAD + TREE_HASH;
-        at->holes = true;
-    } else if (bytes[0] == 'E' && number(bytes + RECORD_HEAD + 16, 4) <= size - RECORD_HEAD - ENTRY_HEAD) {
-        size_t event_size = (size_t)number(bytes + RECORD_HEAD + 16, 4);
-        *ret_used = RECORD_HEAD + ENTRY_HEAD + event_size;
-        tree_leaf(bytes + RECORD_HEAD + ENTRY_HEAD, event_size, leaf);
-        code = check_event(at, console, bytes + RECORD_HEAD + ENTRY_HEAD, event_size, next);
-    } else {
+    if (!whole)
         return differs(at, next, "its record is damaged");
+    if (ret->event != NULL) {
+        tree_leaf(ret->event, ret->event_size, leaf);
+        code = check_event(at, console, ret->event, ret->event_size, next);
+    } else {
+        memcpy(leaf, ret->leaf, TREE_HASH);
     }
     tree_add(&at->tree, leaf);
     return code;
@@ -190,10 +266,9 @@ static int check_records(struct checking *at, struct console *console, const cha
     int code = EXIT_DONE;
 
     (void)name;
-    for (size_t used; code == EXIT_DONE && size > 0; bytes += used, size -= used) {
+    for (struct record record; code == EXIT_DONE && size > 0; bytes += record.used, size -= record.used) {
         arena_reset(console->arena);
-        used = 0;
-        code = check_record(at, console, bytes, size, &used);
+        code = check_record(at, console, bytes, size, &record);
     }
     derive_part(at->derive, false);
     return code;
@@ -252,6 +327,8 @@ static int check_checkpoint(struct checking *at, struct console *console, const 
 
     if (root == NULL)
         return fault(EXIT_DIFFERENT, "%s: log/checkpoint is no checkpoint", at->path);
+    at->note = arena_text(console->ground, text);
+    at->note_size = length;
     at->facts->is_signed = true;
     at->facts->is_checked = at->log.count > 0;
     at->checkpoint_size = strtoull(size + 1, NULL, 10);
@@ -259,33 +336,51 @@ static int check_checkpoint(struct checking *at, struct console *console, const 
     return check_signatures(at, console, bytes, length);
 }
 
+static int check_witness(struct checking *at, struct console *console, const char *name, const uint8_t *bytes,
+                         size_t size)
+{
+    (void)name, (void)size;
+    at->witness_key = arena_text(console->ground, (const char *)bytes);
+    return EXIT_DONE;
+}
+
 static int check_manifest(struct checking *at, struct console *console, const char *name,
                           const uint8_t *bytes, size_t size)
 {
     json_t *manifest = json_loadb((const char *)bytes, size, 0, NULL);
     struct package_facts *facts = at->facts;
+    const char *log_id, *root, *call_id, *case_id;
+    json_int_t all, selected, first, last, made_at_us, documents;
+    int rehearsal;
 
     (void)name;
     if (manifest == NULL || strcmp(data_text(manifest, "format"), PACKAGE_FORMAT) != 0) {
         json_decref(manifest);
         return fault(EXIT_REFUSED, "%s is a package of another format than " PACKAGE_FORMAT, at->path);
     }
+    if (json_unpack(manifest, "{s:s, s:b, s:I, s:s, s:I, s:I, s:I, s:s, s:s, s:I, s:I}", "log_id", &log_id,
+                    "rehearsal", &rehearsal, "size", &all, "root", &root, "selected", &selected, "first",
+                    &first, "last", &last, "call", &call_id, "case", &case_id, "made_at_us", &made_at_us,
+                    "documents", &documents) != 0) {
+        json_decref(manifest);
+        return fault(EXIT_REFUSED, "%s: manifest.json does not say all that FORMAT.md asks for", at->path);
+    }
     at->manifest = true;
-    facts->log_id = arena_text(console->ground, data_text(manifest, "log_id"));
-    facts->root = arena_text(console->ground, data_text(manifest, "root"));
-    facts->call_id = arena_text(console->ground, data_text(manifest, "call"));
-    facts->case_id = arena_text(console->ground, data_text(manifest, "case"));
-    facts->rehearsal = json_is_true(json_object_get(manifest, "rehearsal"));
-    facts->first = (uint64_t)data_number(manifest, "first");
-    facts->last = (uint64_t)data_number(manifest, "last");
-    facts->size = (uint64_t)data_number(manifest, "size");
-    facts->documents = (uint64_t)data_number(manifest, "documents");
-    facts->made_at_us = data_number(manifest, "made_at_us");
-    bool selected = facts->selected == (uint64_t)data_number(manifest, "selected");
+    facts->log_id = arena_text(console->ground, log_id);
+    facts->root = arena_text(console->ground, root);
+    facts->call_id = arena_text(console->ground, call_id);
+    facts->case_id = arena_text(console->ground, case_id);
+    facts->rehearsal = rehearsal != 0;
+    facts->first = (uint64_t)first;
+    facts->last = (uint64_t)last;
+    facts->size = (uint64_t)all;
+    facts->documents = (uint64_t)documents;
+    facts->made_at_us = made_at_us;
     json_decref(manifest);
-    return selected ? EXIT_DONE
-                    : fault(EXIT_DIFFERENT, "%s: another number of events is here than the manifest says",
-                            at->path);
+    return facts->selected == (uint64_t)selected
+               ? EXIT_DONE
+               : fault(EXIT_DIFFERENT, "%s: another number of events is here than the manifest says",
+                       at->path);
 }
 
 static int check_sums(struct checking *at, const uint8_t *bytes, size_t size)
@@ -314,13 +409,6 @@ static void note_sum(struct checking *at, const char *name, const uint8_t *bytes
     fprintf(at->sums, "  %s\n", name);
 }
 
-static bool ends_with(const char *name, const char *end)
-{
-    size_t length = strlen(name), tail = strlen(end);
-
-    return length >= tail && strcmp(name + length - tail, end) == 0;
-}
-
 // The texts say how a package is checked; they are not checked themselves but for their sums.
 static int check_text(struct checking *at, struct console *console, const char *name, const uint8_t *bytes,
                       size_t size)
@@ -339,7 +427,7 @@ static const struct {
     {"verify", ".py", check_text, false},
     {"log/checkpoint", "", check_checkpoint, false},
     {"log/key", "", check_text, false},
-    {"log/witness", "", check_text, false},
+    {"log/witness", "", check_witness, false},
     {"log/", ".records", check_records, true},
     {"documents/", ".json", check_derived, true},
     {"rules/", ".json", check_derived, true},
@@ -370,8 +458,74 @@ static int check_member(void *context, struct console *console, const char *name
 
 // ----------------------------------------------------------------------------------------------------- the whole
 
+struct selecting {
+    const struct checking *at;
+    selection_t *selection;
+};
+
+static int check_selected(void *context, struct console *console, const Eventlog__V1__Entry *entry,
+                          const Eventlog__V1__Event *event)
+{
+    const struct selecting *selecting = context;
+    const struct package_facts *facts = selecting->at->facts;
+
+    if (selection_may_hold(selecting->selection, console, event, entry->position))
+        return EXIT_DONE;
+    bool by_call = facts->call_id[0] != '\0';
+    return differs(selecting->at, entry->position,
+                   arena_printf(console->arena,
+                                "this event is not of the %s %s, which the manifest says it was selected by",
+                                by_call ? "call" : "case", by_call ? facts->call_id : facts->case_id));
+}
+
+// What the manifest says was asked for is what is here; where something is asked for, as far as can be told.
+static int check_selection(const struct checking *at, struct console *console)
+{
+    const struct package_facts *facts = at->facts;
+    bool by_call = facts->call_id[0] != '\0', by_case = facts->case_id[0] != '\0';
+
+    if (facts->first < 1 || facts->first > facts->last || facts->last > facts->size)
+        return fault(EXIT_DIFFERENT, "%s: the manifest says the positions %llu..%llu of %llu, which are none",
+                     at->path, (unsigned long long)facts->first, (unsigned long long)facts->last,
+                     (unsigned long long)facts->size);
+    if (facts->selected > 0 && (at->first < facts->first || at->last > facts->last))
+        return fault(EXIT_DIFFERENT,
+                     "%s: an event is here that is not of the positions which the manifest says", at->path);
+    if (by_call && by_case)
+        return fault(EXIT_DIFFERENT,
+                     "%s: the manifest says both a call and a case, and a case is of one call", at->path);
+    if (!by_call && !by_case && facts->selected != facts->last - facts->first + 1)
+        return fault(EXIT_DIFFERENT,
+                     "%s: the manifest says that all events at %llu..%llu are here, and %llu of them are",
+                     at->path, (unsigned long long)facts->first, (unsigned long long)facts->last,
+                     (unsigned long long)facts->selected);
+    if (facts->selected == 0)
+        return fault(EXIT_DIFFERENT, "%s: no event is here of what the manifest says was selected", at->path);
+    if (facts->first == 1 && at->begun_late != 0)
+        return differs(at, at->begun_late, "events that came before this one in its stream are missing");
+    if (!by_call && !by_case)
+        return EXIT_DONE;
+    struct selecting selecting = {
+        at, selection_new(facts->call_id, facts->case_id, "", facts->first, facts->last)};
+    int code = package_walk(console, at->path, check_selected, &selecting);
+    selection_destroy(&selecting.selection);
+    return code;
+}
+
+static int check_made_at(struct checking *at, struct console *console)
+{
+    const char *why;
+
+    at->time.witnessed_at_us = at->facts->witnessed_at_s * 1000000;
+    if (at->time.witnessed_at_us == 0)
+        package_time_checkpoint(&at->time, console->arena, at->note, at->note_size, at->witness_key);
+    return package_time_allows(console->arena, &at->time, at->facts->made_at_us, &why)
+               ? EXIT_DONE
+               : fault(EXIT_DIFFERENT, "%s: %s", at->path, why);
+}
+
 // What the manifest claims of the events that are here.
-static int check_claims(const struct checking *at)
+static int check_claims(struct checking *at, struct console *console)
 {
     const struct package_facts *facts = at->facts;
 
@@ -381,10 +535,8 @@ static int check_claims(const struct checking *at)
     if (at->rehearsed != (facts->rehearsal ? facts->selected : 0))
         return fault(EXIT_DIFFERENT, "%s: the manifest says that this %s a rehearsal, and an event says otherwise",
                      at->path, facts->rehearsal ? "is" : "is not");
-    if (facts->selected > 0 && (at->first < facts->first || at->last > facts->last))
-        return fault(EXIT_DIFFERENT, "%s: an event is here that is not of the positions which the manifest says",
-                     at->path);
-    return EXIT_DONE;
+    int code = check_selection(at, console);
+    return code == EXIT_DONE ? check_made_at(at, console) : code;
 }
 
 static int check_end(struct checking *at, struct console *console)
@@ -404,9 +556,6 @@ static int check_end(struct checking *at, struct console *console)
         derived_free(missing);
         return code;
     }
-    int claims = check_claims(at);
-    if (claims != EXIT_DONE)
-        return claims;
     tree_root(&at->tree, root);
     const char *text = hex(console->ground, root, TREE_HASH);
     if (at->tree.size != at->facts->size || strcmp(text, at->facts->root) != 0)
@@ -420,7 +569,7 @@ static int check_end(struct checking *at, struct console *console)
                        arena_printf(console->arena,
                                     "the tree's root is %s, but the checkpoint says %s of %llu", encoded,
                                     at->checkpoint_root, (unsigned long long)at->checkpoint_size));
-    return EXIT_DONE;
+    return check_claims(at, console);
 }
 
 static void checking_end(struct checking *at)
@@ -447,7 +596,7 @@ static int load_keys(struct console *console, struct checking *at)
 
 int package_verify(struct console *console, const char *path, struct package_facts *ret)
 {
-    struct checking at = {.facts = ret, .path = path, .checkpoint_root = ""};
+    struct checking at = {.facts = ret, .path = path, .checkpoint_root = "", .note = "", .witness_key = ""};
 
     int unread = load_keys(console, &at);
     if (unread != EXIT_DONE)

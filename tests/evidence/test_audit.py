@@ -184,7 +184,8 @@ def telling(**claims):
     (without_a_record, True), (with_other_bytes, True), (with_another_document, False),
     (with_another_story, False), (without_a_document, False), (telling(root="00" * 32), True),
     (telling(selected=7), True), (telling(documents=7), True), (telling(rehearsal=False), True),
-    (telling(first=2), True), (telling(last=7), True)])
+    (telling(first=2), True), (telling(last=7), True), (telling(call=play.MAIN), True), (telling(case="nobody"), True),
+    (telling(made_at_us=1718400000000000), True), (telling(made_at_us=1 << 62), True)])
 def test_a_forgery_whose_sums_agree_is_found(undisturbed, whole, tmp_path, change, by_them):
     """The verifier in the package checks the log, not what was made from it for reading; tildel checks both."""
     path = rewrite(whole, tmp_path / "forged.tar", change)
@@ -192,6 +193,29 @@ def test_a_forgery_whose_sums_agree_is_found(undisturbed, whole, tmp_path, chang
     assert done.returncode == 4 and len(done.stderr.strip().splitlines()) == 1, done.stdout + done.stderr
     if by_them:
         assert by_script(VERIFIER, path).returncode == 4
+
+
+@pytest.mark.parametrize("other", [{"call": play.EXTRA}, {"call": ""}, {"call": "", "case": play.MAIN}])
+def test_a_package_of_a_call_says_of_no_other(undisturbed, tmp_path, other):
+    console.well(undisturbed, "audit", "export", str(tmp_path / "call.tar"), "--call", play.MAIN)
+    path = rewrite(tmp_path / "call.tar", tmp_path / "forged.tar", telling(**other))
+    for done in (ours(undisturbed, path), by_script(VERIFIER, path)):
+        assert done.returncode == 4 and len(done.stderr.strip().splitlines()) == 1, done.stdout + done.stderr
+
+
+def test_what_nothing_proves_is_shown_as_a_label(undisturbed, whole, tmp_path):
+    path = rewrite(whole, tmp_path / "named.tar", telling(log_id="somebody-else"))
+    assert "log_id somebody-else: a label that nothing here proves" in console.well(undisturbed, "audit", "show", str(path))
+    told = console.told(undisturbed, "verify", str(path))
+    assert told["log_id"] == "somebody-else" and told["unproved"] == ["log_id"]
+
+
+def test_a_machine_whose_clock_is_behind_makes_no_package(undisturbed, tmp_path):
+    behind = undisturbed.stack.binaries / "tests" / "evidence" / "libevidence_clock_behind.so"
+    asan = undisturbed.stack.console_env().get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+    done = console.refused(undisturbed, 1, "does this machine's clock go right? Nothing is exported", "audit", "export",
+                           str(tmp_path / "x.tar"), env={"LD_PRELOAD": str(behind), "ASAN_OPTIONS": asan})
+    assert "made at " in done.stderr and list(tmp_path.iterdir()) == []
 
 
 def test_the_untouched_rewritten_package_is_well(undisturbed, whole, tmp_path):

@@ -52,6 +52,7 @@ static struct {
     struct member members[MEMBERS];
     int count, first_part, first_derived, n_derived;
     size_t starts[EVENTS + 1];  // of the records, in their members
+    uint64_t versions[3];       // of the streams
     uint64_t selected, documents;
 } made;
 
@@ -71,26 +72,29 @@ static struct member *add(const char *name, const void *bytes, size_t size)
     return &made.members[made.count++];
 }
 
-// Of three streams; each tenth delivers an application.
+// Each seventh is of another call and is not selected; of the others each tenth delivers an application.
 static Eventlog__V1__Event an_event(uint64_t position)
 {
     Eventlog__V1__Event event = EVENTLOG__V1__EVENT__INIT;
     Intake__V1__ApplicationSubmitted submitted = INTAKE__V1__APPLICATION_SUBMITTED__INIT;
     Intake__V1__Content content = INTAKE__V1__CONTENT__INIT;
     Intake__V1__CallClosed closed = INTAKE__V1__CALL_CLOSED__INIT;
+    bool other = position % 7 == 0, delivers = !other && position % 10 == 0;
 
+    closed.call_id = (char *)(other ? "call-2" : "call-1");
     event.id = uuid_from(made.arena, arena_printf(made.arena, "%llu", (unsigned long long)position));
     event.source = (char *)"intake";
-    event.stream = arena_printf(made.arena, "intake/call/%d", (int)(position % 3));
-    event.version = (position + 2) / 3;
-    event.subject = (char *)"a-1";
+    event.subject = delivers ? (char *)"a-1" : closed.call_id;
+    event.stream = arena_printf(made.arena, "intake/%s/%s", delivers ? "application" : "call", event.subject);
+    event.version = ++made.versions[delivers ? 0 : other ? 1 : 2];
     event.rule_set = (char *)"2024-1";
     event.time_us = (int64_t)(1718400000000000 + position);
     event.rehearsal = true;
-    if (position % 10 == 0) {
+    if (delivers) {
         event.type = (char *)"intake.v1.ApplicationSubmitted";
         content.title = arena_printf(made.arena, "Kartlegging %llu", (unsigned long long)position);
-        submitted.application_id = (char *)"a-1";
+        submitted.application_id = event.subject;
+        submitted.call_id = closed.call_id;
         submitted.content = &content;
         size_t size;
         const uint8_t *bytes = message_encode(made.arena, &content, &size);
@@ -98,7 +102,6 @@ static Eventlog__V1__Event an_event(uint64_t position)
         event.data.data = message_encode(made.arena, &submitted, &event.data.len);
     } else {
         event.type = (char *)"intake.v1.CallClosed";
-        closed.call_id = (char *)"call-1";
         event.data.data = message_encode(made.arena, &closed, &event.data.len);
     }
     return event;
@@ -110,7 +113,6 @@ static void put_number(FILE *out, uint64_t number, int bytes)
         fputc((int)(number >> 8 * bytes & 0xff), out);
 }
 
-// Each seventh is not selected.
 static void put_record(FILE *out, derive_t *derive, struct console *console, uint64_t position)
 {
     Eventlog__V1__Event event = an_event(position);
@@ -187,7 +189,8 @@ static int make_package(void **unused)
         made.arena,
         "{\"format\": \"" PACKAGE_FORMAT
         "\", \"log_id\": \"fuzz\", \"rehearsal\": true, \"size\": %d, \"root\": \"%s\", "
-        "\"selected\": %llu, \"first\": 1, \"last\": %d, \"call\": \"\", \"case\": \"\", \"made_at_us\": 1, "
+        "\"selected\": %llu, \"first\": 1, \"last\": %d, \"call\": \"call-1\", \"case\": \"\", "
+        "\"made_at_us\": 1, "
         "\"documents\": %llu}",
         EVENTS, made.manifest_root, (unsigned long long)made.selected, EVENTS,
         (unsigned long long)made.documents);
@@ -332,7 +335,8 @@ static bool tells_the_same(const struct package_facts *facts)
 {
     return facts->size == EVENTS && strcmp(facts->root, made.manifest_root) == 0 && facts->is_checked &&
            facts->selected == made.selected && facts->documents == made.documents && facts->rehearsal &&
-           facts->first <= 1 && facts->last >= EVENTS;
+           facts->first == 1 && facts->last == EVENTS && strcmp(facts->call_id, "call-1") == 0 &&
+           facts->case_id[0] == '\0';
 }
 
 // Is it taken? Then what it tells is what was signed. The bytes are in a block of exactly their size.

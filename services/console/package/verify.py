@@ -10,15 +10,18 @@ Exit codes: 0 all agrees, 1 it cannot be read, 4 something does not agree.
 
 import base64
 import csv
+import datetime
 import hashlib
 import io
 import json
 import struct
 import sys
 import tarfile
+import time
 
 DOCUMENTS = {"intake.v1.ApplicationSubmitted": (8, 7), "allocation.v1.GrantLetterIssued": (3, 4),
              "allocation.v1.AllocationProposed": (3, 4), "reporting.v1.ReportPrepared": (6, 5)}
+SKEW_US = 60_000_000  # by so much the clocks of several machines may differ
 
 
 class Differs(Exception):
@@ -62,6 +65,10 @@ def text(found, number):
     return found.get(number, [b""])[0].decode()
 
 
+def when(us):
+    return (datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=us)).isoformat() + "Z"
+
+
 class Tree:
     """RFC 9162 2.1.1, leaf by leaf: the roots of the perfect subtrees so far, largest first."""
 
@@ -88,9 +95,10 @@ class Tree:
 class Check:
     def __init__(self):
         self.tree, self.sums, self.events = Tree(), [], {}
-        self.versions, self.holes, self.listed, self.documents = {}, False, {}, 0
-        self.manifest = self.checkpoint = None
-        self.rehearsed = set()
+        self.versions, self.listed, self.documents = {}, {}, 0
+        self.manifest = self.checkpoint = self.witness = self.begun_late = None
+        self.rehearsed, self.newest = set(), (0, 0)  # the newest event: when it was made, and its position
+        self.subjects, self.call_of = {}, {}  # subject and stream of each event; the call of each application drafted here
 
     # The members.
 
@@ -103,6 +111,8 @@ class Check:
                 self.listed[int(row["position"])] = (row["type"], row["event id"])
         elif name == "log/checkpoint":
             self.checkpoint = data.decode()
+        elif name == "log/witness":
+            self.witness = data.decode()
         elif name == "manifest.json":
             self.manifest = json.loads(data)
 
@@ -124,7 +134,6 @@ class Check:
             elif kind == b"H":
                 leaf = data[at:at + 32]
                 at += 32
-                self.holes = True
             else:
                 raise Differs(f"position {position}: a record of kind {kind!r}")
             self.tree.add(leaf)
@@ -134,8 +143,13 @@ class Check:
             found = fields(data)
             stream, version, kind = text(found, 4), found.get(5, [0])[0], text(found, 3)
             self.events[position] = (kind, text(found, 1))
+            self.subjects[position] = text(found, 6), stream
             self.rehearsed.add(bool(found.get(12, [0])[0]))
+            self.newest = max(self.newest, (made_us(found), position))
             self.version(position, stream, version)
+            if kind == "intake.v1.ApplicationDrafted":
+                body = fields(found[13][0])
+                self.call_of[text(body, 1)] = text(body, 2)
             if kind in DOCUMENTS:
                 self.document(position, kind, fields(found[13][0]))
         except (Differs, KeyError, UnicodeDecodeError) as wrong:
@@ -143,8 +157,10 @@ class Check:
 
     def version(self, position, stream, version):
         before = self.versions.get(stream, 0)
-        if version <= before or (not self.holes and version != before + 1):
+        if version == 0 or before and version != before + 1:
             raise Differs(f"stream {stream} goes from version {before} to {version}")
+        if not before and version > 1 and self.begun_late is None:
+            self.begun_late = position
         self.versions[stream] = version
 
     def document(self, position, kind, body):
@@ -174,10 +190,59 @@ class Check:
                 raise Differs(f"the manifest says {said} {self.manifest[said]}, and {found} are here")
         if self.rehearsed - {self.manifest["rehearsal"]}:
             raise Differs("the manifest and an event do not agree on whether this is a rehearsal")
-        for position in self.events:
-            if not self.manifest["first"] <= position <= self.manifest["last"]:
-                raise Differs(f"position {position}: an event is here that is not of the positions which the manifest says")
+        self.selected(*(self.manifest[name] for name in ("first", "last", "call", "case")))
+        self.made_at(self.manifest["made_at_us"])
         return self.signatures(keys)
+
+    def selected(self, first, last, call, case):
+        if not 1 <= first <= last <= self.manifest["size"]:
+            raise Differs(f"the manifest says the positions {first}..{last} of {self.manifest['size']}, which are none")
+        for position in self.events:
+            if not first <= position <= last:
+                raise Differs(f"position {position}: an event is here that is not of the positions which the manifest says")
+        if call and case:
+            raise Differs("the manifest says both a call and a case, and a case is of one call")
+        if not call and not case and len(self.events) != last - first + 1:
+            raise Differs(f"the manifest says that all events at {first}..{last} are here, and {len(self.events)} of them are")
+        if not self.events:
+            raise Differs("no event is here of what the manifest says was selected")
+        if first == 1 and self.begun_late:
+            raise Differs(f"position {self.begun_late}: events that came before this one in its stream are missing")
+        for position, (subject, stream) in self.subjects.items():
+            if call and not self.of_call(subject, call, first) or case and not self.of_case(subject, stream, case):
+                raise Differs(f"position {position}: this event is not of the {'call' if call else 'case'} {call or case}, "
+                              "which the manifest says it was selected by")
+
+    def of_call(self, subject, call, first):
+        # Where the package begins later, so may have the application: then nothing tells of which call it is.
+        return subject == call or self.call_of.get(subject, "" if first == 1 else call) == call
+
+    def of_case(self, subject, stream, case):
+        if subject == case:
+            return True
+        call = stream[len("intake/call/"):]
+        return stream == f"intake/call/{call}" and self.call_of.setdefault(case, call) == call
+
+    def made_at(self, made):
+        newest, position = self.newest
+        if made < newest - SKEW_US:
+            raise Differs(f"position {position}: this event was made at {when(newest)}, after the package (made_at_us {made})")
+        cosigned = self.cosigned_at_us()
+        if made < cosigned - SKEW_US:
+            raise Differs(f"its checkpoint was cosigned at {when(cosigned)}, after the package was made (made_at_us {made})")
+        now = time.time_ns() // 1000
+        if not 0 < made <= now + SKEW_US:
+            raise Differs(f"made_at_us {made} is no instant up to now, which is {when(now)} here")
+
+    def cosigned_at_us(self):
+        """What the line of log/witness in the checkpoint says, signed or not; 0 where there is none."""
+        name, number = (self.witness or "+").split("+")[:2]
+        for line in (self.checkpoint or "").splitlines():
+            words = line.split(" ")
+            raw = base64.b64decode(words[2]) if len(words) == 3 and words[1] == name else b""
+            if raw[:4].hex() == number:
+                return int.from_bytes(raw[4:12], "big") * 1_000_000
+        return 0
 
     def signatures(self, keys):
         if self.checkpoint is None:
@@ -189,6 +254,13 @@ class Check:
         if not keys:
             return f"the checkpoint of {origin} at size {size} agrees; give its key to check the signature"
         return "; ".join(signed_by(key, body + "\n", signatures, size) for key in keys)
+
+
+def made_us(event):
+    """When it was made: in the millisecond of its id, a UUIDv7, and at its instant unless that is a rehearsal's."""
+    name, instant, rehearsal = text(event, 1), event.get(7, [0])[0], event.get(12, [0])[0]
+    by_id = int(name[:8] + name[9:13], 16) * 1000 if name[14:15] == "7" else 0
+    return by_id if rehearsal or instant >= 1 << 63 else max(by_id, instant)
 
 
 def signed_by(key, body, signatures, size):
@@ -249,7 +321,8 @@ def main(words):
     except Differs as differs:
         print(f"{words[1]}: {differs}", file=sys.stderr)
         return 4
-    except (OSError, tarfile.TarError, ValueError, KeyError, AttributeError, struct.error) as fault:
+    except (OSError, tarfile.TarError, ValueError, KeyError, AttributeError, TypeError, IndexError, OverflowError,
+            struct.error) as fault:
         print(f"{words[1]} cannot be read: {fault}", file=sys.stderr)
         return 1
 
