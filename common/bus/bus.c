@@ -589,6 +589,11 @@ static int64_t lesser(int64_t one, int64_t other)
     return one < other ? one : other;
 }
 
+bool bus_stopping(const bus_t *bus)
+{
+    return bus->stopping;
+}
+
 // The broker gives up a little before we do, so that its sentence still arrives.
 static uint32_t patience(int64_t timeout_ms)
 {

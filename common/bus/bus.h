@@ -57,6 +57,9 @@ struct incoming {
 // loop can drain.
 struct incoming bus_next(bus_t *bus, arena_t *arena, int timeout_ms);
 
+// Has a stop been told, by bus_next or by a bus_call that it ended?
+bool bus_stopping(const bus_t *bus);
+
 // Answer a request that was taken with bus_next. ticket and id are the request's; type NULL: no body. When
 // the broker is away the answer is lost and the sender asks again. A body over LIMIT_FRAME_BYTES is answered
 // POISON instead.

@@ -132,6 +132,8 @@ int ask_bytes(struct console *console, const char *service, const char *id, cons
                      LIMIT_FRAME_BYTES);
     bool answered = bus_call(console_bus(console), console->arena, service, id, type, console->actor,
                              console->timeout_ms, body, size, &console->answer);
+    if (!answered && stop_wanted(console))
+        return fault(EXIT_SILENCE, "stopped before %s answered %s (id %s)", service, type, id);
     if (!answered && console->answer.reply == NULL)
         return fault(EXIT_SILENCE, "%s did not answer %s within %u seconds (id %s)", service, type,
                      console->timeout_ms / 1000, id);
@@ -208,6 +210,8 @@ int pages_read(struct console *console, pages_t *pages, const Eventlog__V1__Page
     arena_reset(console->arena);
     console->message.reason = NULL;
     status_t status = pages_next(pages, &console->message, ret);
+    if (status != OK && stop_wanted(console))
+        return fault(EXIT_REFUSED, "stopped while the log was read");
     return status == OK ? EXIT_DONE
                         : fault(status == RETRY ? EXIT_SILENCE : EXIT_REFUSED, "%s", console->message.reason);
 }

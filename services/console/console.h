@@ -170,6 +170,6 @@ int source_argument(struct console *console, const char *path, struct source *re
 void progress(const char *what, uint64_t done, uint64_t all);
 void progress_end(void);
 
-// Has the process been asked to stop (SIGINT, SIGTERM)? Once the bus is connected neither ends it by itself;
-// commands with something to clean up look here.
-bool stop_wanted(void);
+// Has the process been asked to stop (SIGINT, SIGTERM)? Once the bus is connected neither ends it by itself, but whatever waits
+// for an answer then waits no longer, and says so; commands with something to clean up look here.
+bool stop_wanted(const struct console *console);

@@ -238,7 +238,7 @@ static int check_all(struct folder *at)
     for (uint64_t index = 0; code == EXIT_DONE && at->tiling.tree.size < at->checkpoint.size; index++) {
         code = check_bundle(at, index);
         progress("verifying", at->tiling.tree.size, at->checkpoint.size);
-        if (code == EXIT_DONE && stop_wanted())
+        if (code == EXIT_DONE && stop_wanted(at->console))
             code = fault(EXIT_REFUSED, "stopped at position %llu", (unsigned long long)at->tiling.tree.size);
     }
     progress_end();

@@ -66,10 +66,12 @@ void progress_end(void)
     bar.what = NULL;
 }
 
-bool stop_wanted(void)
+// A signal is pending until the bus has read it; from then on the bus tells.
+bool stop_wanted(const struct console *console)
 {
     sigset_t pending;
+    bool told = console->bus != NULL && bus_stopping(console->bus);
 
-    return sigpending(&pending) == 0 &&
-           (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1);
+    return told || (sigpending(&pending) == 0 &&
+                    (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1));
 }

@@ -178,13 +178,13 @@ static size_t look_at_all(struct rebuild all[], size_t count, struct pollfd sock
 }
 
 // Until every program has ended.
-static void watch(struct rebuild all[], size_t count)
+static void watch(const struct console *console, struct rebuild all[], size_t count)
 {
     struct pollfd sockets[PROGRAMS_MAX];
     bool stopping = false;
 
     while (look_at_all(all, count, sockets) > 0) {
-        if (!stopping && stop_wanted()) {
+        if (!stopping && stop_wanted(console)) {
             stop_all(all, count);
             stopping = true;
         }
@@ -219,8 +219,8 @@ int rebuild_all(struct console *console, struct rebuild all[], size_t count)
         started = start(console, &all[i]);
     if (!started)
         stop_all(all, count);
-    watch(all, count);
-    if (stop_wanted())
+    watch(console, all, count);
+    if (stop_wanted(console))
         return fault(EXIT_REFUSED, "stopped before all was rebuilt");
     for (size_t i = 0; i < count; i++)
         if (judge(&all[i]) != EXIT_DONE)

@@ -193,7 +193,8 @@ static int watch_argument(struct console *console, long *ret_s)
 }
 
 // One service, as soon as it stands where its tables stand; a busy one may not do so in time.
-static int compare_one(struct comparison *at, const struct rebuild *one, const char **ret_why)
+static int compare_one(const struct console *console, struct comparison *at, const struct rebuild *one,
+                       const char **ret_why)
 {
     int64_t until_ms = clock_stopwatch_ms() + TRIES_MS;
     int code;
@@ -203,7 +204,7 @@ static int compare_one(struct comparison *at, const struct rebuild *one, const c
         if (code != EXIT_DONE || *ret_why == NULL)
             return code;
         nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
-    } while (!stop_wanted() && clock_stopwatch_ms() < until_ms);
+    } while (!stop_wanted(console) && clock_stopwatch_ms() < until_ms);
     return code;
 }
 
@@ -249,25 +250,25 @@ static int compare_round(struct replay *replay)
     const char *why, *first = NULL;
     int code = EXIT_DONE, compared = 0;
 
-    for (size_t i = 0; code == EXIT_DONE && !stop_wanted() && i < replay->count; i++) {
-        code = compare_one(at, &replay->all[i], &why);
+    for (size_t i = 0; code == EXIT_DONE && !stop_wanted(replay->console) && i < replay->count; i++) {
+        code = compare_one(replay->console, at, &replay->all[i], &why);
         compared += code == EXIT_DONE && why == NULL;
         if (code == EXIT_DONE && first == NULL)
             first = why;
     }
     if (code == EXIT_DONE && comparison_different(at) > 0)
         code = alarm_of(replay, at);
-    else if (code == EXIT_DONE && !stop_wanted())
+    else if (code == EXIT_DONE && !stop_wanted(replay->console))
         tell_round(replay, compared, first);
     comparison_destroy(&at);
     return code;
 }
 
-static void rest(long seconds)
+static void rest(const struct console *console, long seconds)
 {
     int64_t until_ms = clock_stopwatch_ms() + seconds * 1000;
 
-    while (!stop_wanted() && clock_stopwatch_ms() < until_ms)
+    while (!stop_wanted(console) && clock_stopwatch_ms() < until_ms)
         nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
 }
 
@@ -276,9 +277,9 @@ static int watch(struct replay *replay, long seconds)
 {
     int code = compare_round(replay);
 
-    while (code == EXIT_DONE && !stop_wanted()) {
-        rest(seconds);
-        if (stop_wanted())
+    while (code == EXIT_DONE && !stop_wanted(replay->console)) {
+        rest(replay->console, seconds);
+        if (stop_wanted(replay->console))
             break;
         arena_reset(replay->console->arena);
         code = choose_position(replay);
@@ -287,7 +288,7 @@ static int watch(struct replay *replay, long seconds)
         if (code == EXIT_DONE)
             code = compare_round(replay);
     }
-    return stop_wanted() && code == EXIT_REFUSED ? EXIT_DONE : code;
+    return stop_wanted(replay->console) && code != EXIT_DIFFERENT ? EXIT_DONE : code;
 }
 
 // ----------------------------------------------------------------------------------------------------- state
@@ -311,7 +312,7 @@ static int compare_state(struct replay *replay)
     int code = EXIT_DONE;
 
     for (size_t i = 0; code == EXIT_DONE && why == NULL && i < replay->count; i++)
-        code = compare_one(at, &replay->all[i], &why);
+        code = compare_one(replay->console, at, &replay->all[i], &why);
     if (code == EXIT_DONE && comparison_different(at) > 0)
         code = comparison_tell(at);
     else if (code == EXIT_DONE && why != NULL)

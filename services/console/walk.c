@@ -41,7 +41,7 @@ int log_walk(struct console *console, uint64_t after, uint64_t to, const char *w
         if (code == EXIT_DONE)
             code = visit_page(console, page, &after, to, visit, context);
         progress(what, after, to);
-        if (code == EXIT_DONE && stop_wanted())
+        if (code == EXIT_DONE && stop_wanted(console))
             code = fault(EXIT_REFUSED, "stopped at position %llu", (unsigned long long)after);
     }
     progress_end();

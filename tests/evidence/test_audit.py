@@ -1,9 +1,11 @@
 """The auditor's package: made, opened, checked by us and by the verifier that is in it, and found out when changed."""
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
+import os
 import pathlib
 import random
 import resource
@@ -11,7 +13,9 @@ import signal
 import subprocess
 import sys
 import tarfile
+import time
 
+import psycopg2
 import pytest
 
 import console
@@ -346,3 +350,40 @@ def test_the_package_is_cosigned_by_the_witness_and_both_verifiers_can_tell(undi
     assert ours(undisturbed, alone, *words).returncode == 4
     done = subprocess.run([sys.executable, "-B", str(VERIFIER), str(alone), *texts], text=True, capture_output=True)
     assert done.returncode == 4 and "is not signed by" in done.stderr, done.stdout + done.stderr
+
+
+def signals_wait(pid):
+    """Has it connected? From then on SIGTERM does not end it by itself."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("SigBlk:")[1].split()[0], 16) >> signal.SIGTERM - 1 & 1
+
+
+def test_an_export_that_is_stopped_while_the_log_is_silent_says_so_and_leaves_nothing(undisturbed, tmp_path):
+    log = undisturbed.stack.process("eventlog").pid()
+    os.kill(log, signal.SIGSTOP)
+    export = console.start(undisturbed, "audit", "export", str(tmp_path / "x.tar"))
+    try:
+        while not signals_wait(export.pid):
+            time.sleep(0.01)
+        export.send_signal(signal.SIGTERM)
+        said, told = export.communicate(timeout=5)
+    finally:
+        os.kill(log, signal.SIGCONT)
+        export.kill()
+    assert export.returncode not in (0, -signal.SIGTERM) and said == ""
+    assert told.startswith("tildel: stopped ") and told.count("\n") == 1, told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_verification_that_is_stopped_while_it_reads_says_so(undisturbed):
+    with contextlib.closing(psycopg2.connect(undisturbed.stack.cluster.url("postgres"))) as connection:
+        connection.cursor().execute("LOCK TABLE eventlog.log IN ACCESS EXCLUSIVE MODE")
+        verify = console.start(undisturbed, "verify")
+        try:
+            while console.rows(undisturbed, "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'") == []:
+                time.sleep(0.01)
+            verify.send_signal(signal.SIGTERM)
+            said, told = verify.communicate(timeout=5)
+        finally:
+            verify.kill()
+    assert (verify.returncode, said, told) == (1, "", "tildel: stopped while the log was read\n")
