@@ -1,7 +1,8 @@
-"""Writer and witness, killed at every system call on the way of an append and of a cosignature."""
+"""Writer and witness, killed at every system call on the way of an append and of a cosignature; and the power lost there."""
 
 import os
 import pathlib
+import random
 import re
 import shutil
 import subprocess
@@ -69,6 +70,109 @@ def test_a_witness_killed_anywhere_has_stored_what_it_told(tmp_path):
         assert first >= max(told, default=0), f"killed at {name} {n}"
         assert numbers(after.stdout, "cosigned")[-1] == 12
         shutil.rmtree(folder)
+
+
+class Disk:
+    """What a machine that loses its power may leave of a folder: what was made durable, and of what came after that anything."""
+
+    def __init__(self):
+        self.durable, self.pending = {}, {}  # file: its bytes; file: (place, bytes), or (size, None) for a cut
+        self.names, self.new = set(), set()  # that are durable, and that are not yet
+        self.open = {}  # descriptor: file, or None for the folder itself
+
+    def does(self, name, words, result):
+        """One system call of a run, its words as strace tells them."""
+        if name == "openat" and result >= 0:
+            file = pathlib.Path(text_of(words[1]).decode()).name
+            self.open[result] = None if "O_DIRECTORY" in words[2] else file
+            if "O_CREAT" in words[2] and file not in self.names:
+                self.new.add(file)
+        elif name == "close":
+            self.open.pop(int(words[0]), None)
+        elif name == "pwrite64" and result > 0:
+            self.wrote(int(words[0]), int(words[3]), text_of(words[1])[:result])
+        elif name == "ftruncate":
+            self.wrote(int(words[0]), int(words[1]), None)
+        elif name in ("fsync", "fdatasync") and result == 0:
+            self.synced(self.open[int(words[0])])
+
+    def wrote(self, descriptor, place, data):
+        self.pending.setdefault(self.open[descriptor], []).append((place, data))
+
+    def synced(self, file):
+        if file is None:
+            self.names, self.new = self.names | self.new, set()
+        else:
+            self.durable[file] = self.after(file, self.pending.pop(file, []))
+
+    def after(self, file, changes):
+        data = bytearray(self.durable.get(file, b""))
+        for place, new in changes:
+            if new is None:
+                del data[place:]
+                data.extend(bytes(place - len(data)))
+            else:
+                data.extend(bytes(max(0, place - len(data))))
+                data[place:place + len(new)] = new
+        return bytes(data)
+
+    def left(self, chance, folder):
+        """Make the folder as the power cut leaves it: this time."""
+        folder.mkdir()
+        for file in self.names | {one for one in self.new if chance.random() < 0.5}:
+            changes = self.pending.get(file, [])
+            kept = [part for change in changes for part in self.some_of(chance, change)]
+            (folder / file).write_bytes(self.after(file, kept))
+
+    @staticmethod
+    def some_of(chance, change):
+        """All of a change, nothing, its beginning, its end behind zeros, zeros in its midst, or the length alone."""
+        place, data = change
+        fate = chance.randrange(6)
+        if fate == 0 or (data is None and fate < 3):
+            return [change]
+        if fate == 1 or data is None:
+            return []
+        cut = chance.randrange(len(data) + 1)
+        until = chance.randrange(cut, len(data) + 1)
+        return [[(place, data[:cut])], [(place + cut, data[cut:])], [(place, bytes(len(data)))],
+                [(place, data[:cut] + bytes(until - cut) + data[until:])]][fate - 2]
+
+
+def text_of(word):
+    return bytes.fromhex(word.strip('"').replace("\\x", ""))
+
+
+def calls_of(trace):
+    """(name, words, result) of each call of a trace that shows everything in hexadecimal."""
+    for line in trace.read_text().splitlines():
+        call = re.match(r"^\d+ +([a-z0-9_]+)\((.*)\) += (-?\d+)", line)
+        if call:
+            yield call.group(1), call.group(2).split(", "), int(call.group(3))
+
+
+@needs_strace
+def test_a_witness_whose_machine_loses_its_power_anywhere_has_stored_what_it_told(tmp_path):
+    """What was not made durable may be there, or in part, or not: in any order."""
+    tool, chance = TOOLS / "evidence_witness_steps", random.Random(12)
+    run([tool, tmp_path / "whole"], ["strace", "-f", "-xx", "-s", "1000000", "-o", str(tmp_path / "trace"), "-e",
+                                     "trace=openat,close,pwrite64,ftruncate,fsync,fdatasync,write"])
+    disk, told, cuts = Disk(), 0, 0
+    for name, words, result in calls_of(tmp_path / "trace"):
+        if name == "write" and words[0] == "1":
+            told = max(numbers(text_of(words[1]).decode(), "cosigned"), default=told)
+        disk.does(name, words, result)
+        if name not in ("pwrite64", "ftruncate", "fsync", "fdatasync", "write"):
+            continue
+        for _ in range(12):
+            cuts += 1
+            folder = tmp_path / f"{cuts}"
+            disk.left(chance, folder)
+            after = run([tool, folder])
+            assert numbers(after.stdout, "cosigned")[0] >= told, f"power lost after {name}, call {cuts}"
+            assert numbers(after.stdout, "cosigned")[-1] == 12
+            shutil.rmtree(folder)
+    assert told == 12 and cuts > 60
 
 
 @needs_strace
