@@ -5,7 +5,8 @@
 //     limits append URL BATCH SECONDS          the same by the log's own statement into tables like its own, a transaction
 //                                              with hashes and one without them in turn
 //     limits fdatasync FILE SECONDS            600 bytes written and synced, one after the other
-//     limits copy URL SECONDS [sha]            COPY of the log's bytes in binary, and hashed by OpenSSL on the way
+//     limits copy URL SECONDS [sha | FILE]     COPY of the log's bytes in binary, and hashed by OpenSSL on the way, or written
+//                                              into a file that is synced at the end of each pass
 //     limits message-db URL RATE SECONDS       message-db's algorithm: from writing to a consumer that polls every ms
 //
 // Prints one line of JSON. insert needs the table bench.event and message-db bench.message, which the harness makes;
@@ -481,7 +482,7 @@ static void sync_file(const char *path, double seconds)
 
 // A binary COPY of (position, bytes): after a header of 19 bytes each row is a count of fields, then each
 // field's length and bytes.
-static long copy_once(PGconn *connection, EVP_MD_CTX *context, long *ret_bytes)
+static long copy_once(PGconn *connection, EVP_MD_CTX *context, FILE *file, long *ret_bytes)
 {
     char *row;
     long rows = 0;
@@ -502,6 +503,8 @@ static long copy_once(PGconn *connection, EVP_MD_CTX *context, long *ret_bytes)
                 EVP_DigestUpdate(context, first + 18, (size_t)(row + size - first - 18));
                 EVP_DigestFinal_ex(context, digest, NULL);
             }
+            if (file && fwrite(first + 18, (size_t)(row + size - first - 18), 1, file) != 1)
+                give_up("the file cannot be written");
         }
         PQfreemem(row);
     }
@@ -512,20 +515,40 @@ static long copy_once(PGconn *connection, EVP_MD_CTX *context, long *ret_bytes)
     return rows;
 }
 
-static void copy(const char *url, double seconds, int hashed)
+// One pass; its file, when there is one, is on disk when it returns.
+static long copy_all(PGconn *connection, EVP_MD_CTX *context, const char *path, long *ret_bytes)
 {
+    FILE *file = path ? fopen(path, "w") : NULL;
+
+    if (path && !file)
+        give_up("the file cannot be made");
+    if (file)
+        setvbuf(file, NULL, _IOFBF, 256 * 1024);
+    long rows = copy_once(connection, context, file, ret_bytes);
+    if (file && (fflush(file) != 0 || fdatasync(fileno(file)) != 0 || fclose(file) != 0))
+        give_up("the file cannot be made durable");
+    return rows;
+}
+
+// how: NULL, "sha", or a file's path.
+static void copy(const char *url, double seconds, const char *how)
+{
+    bool hashed = how && strcmp(how, "sha") == 0;
     PGconn *connection = connect_to(url);
     EVP_MD_CTX *context = hashed ? EVP_MD_CTX_new() : NULL;
+    const char *path = hashed ? NULL : how;
     long bytes = 0;
 
     measure_begin();
     do {
         int64_t began_us = now_us();
-        measure(began_us, copy_once(connection, context, &bytes));
+        measure(began_us, copy_all(connection, context, path, &bytes));
     } while (now_us() - measured.began_us < (int64_t)(seconds * 1e6));
     measure_end();
     EVP_MD_CTX_free(context);
     PQfinish(connection);
+    if (path)
+        unlink(path);
 }
 
 // ------------------------------------------------------------------------------------------------ message-db
@@ -605,7 +628,7 @@ int main(int argc, char **argv)
     else if (argc == 4 && strcmp(argv[1], "fdatasync") == 0)
         sync_file(argv[2], atof(argv[3]));
     else if (argc >= 4 && strcmp(argv[1], "copy") == 0)
-        copy(argv[2], atof(argv[3]), argc > 4);
+        copy(argv[2], atof(argv[3]), argc > 4 ? argv[4] : NULL);
     else if (argc == 5 && strcmp(argv[1], "message-db") == 0)
         message_db(argv[2], atof(argv[3]), atof(argv[4]));
     else
