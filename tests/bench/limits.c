@@ -6,7 +6,7 @@
 //                                              with hashes and one without them in turn
 //     limits fdatasync FILE SECONDS            600 bytes written and synced, one after the other
 //     limits copy URL SECONDS [sha | FILE]     COPY of the log's bytes in binary, and hashed by OpenSSL on the way, or written
-//                                              into a file that is synced at the end of each pass
+//                                              into a new file each pass, synced at its end; all removed at last
 //     limits message-db URL RATE SECONDS       message-db's algorithm: from writing to a consumer that polls every ms
 //
 // Prints one line of JSON. insert needs the table bench.event and message-db bench.message, which the harness makes;
@@ -515,11 +515,19 @@ static long copy_once(PGconn *connection, EVP_MD_CTX *context, FILE *file, long 
     return rows;
 }
 
-// One pass; its file, when there is one, is on disk when it returns.
-static long copy_all(PGconn *connection, EVP_MD_CTX *context, const char *path, long *ret_bytes)
+// A new file each pass: over an old one the memory would be there already, which it is not for who writes one.
+static void file_name(const char *path, int pass, char ret[4096])
 {
-    FILE *file = path ? fopen(path, "w") : NULL;
+    snprintf(ret, 4096, "%s.%d", path, pass);
+}
 
+// One pass; its file, when there is one, is on disk when it returns.
+static long copy_all(PGconn *connection, EVP_MD_CTX *context, const char *path, int pass, long *ret_bytes)
+{
+    char name[4096];
+
+    file_name(path ? path : "", pass, name);
+    FILE *file = path ? fopen(name, "w") : NULL;
     if (path && !file)
         give_up("the file cannot be made");
     if (file)
@@ -538,17 +546,21 @@ static void copy(const char *url, double seconds, const char *how)
     EVP_MD_CTX *context = hashed ? EVP_MD_CTX_new() : NULL;
     const char *path = hashed ? NULL : how;
     long bytes = 0;
+    int passes = 0;
 
     measure_begin();
     do {
         int64_t began_us = now_us();
-        measure(began_us, copy_all(connection, context, path, &bytes));
+        measure(began_us, copy_all(connection, context, path, passes++, &bytes));
     } while (now_us() - measured.began_us < (int64_t)(seconds * 1e6));
     measure_end();
     EVP_MD_CTX_free(context);
     PQfinish(connection);
-    if (path)
-        unlink(path);
+    for (int pass = 0; path && pass < passes; pass++) {
+        char name[4096];
+        file_name(path, pass, name);
+        unlink(name);
+    }
 }
 
 // ------------------------------------------------------------------------------------------------ message-db
