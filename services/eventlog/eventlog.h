@@ -10,6 +10,7 @@
 //   repair.c  putting a lost end of the log back from a witness
 //   read.c    pages and the head
 //   verify.c  recomputing everything from the database
+//   tell.c    how far a long reading is
 //   export.c  the log as files, by C2SP tlog-tiles (layout.c), straight from the database
 //   main.c    the process: the bus, the feed, the turn
 //
@@ -184,3 +185,7 @@ int log_verify(struct message *message, const struct note_ring *keys, bool progr
 // checkpoint says. keys (may be NULL): the checkpoint must have the signature of one of them; they are written down too.
 // The exit code: 0 well, and a JSON line; 1 it could not be done, told in one sentence; 4 the log is not what it has signed.
 int log_export(struct message *message, const struct note_ring *keys, const char *folder);
+
+// How far it is, on standard error now and then; *told_ms begins as 0. And at the end: on a terminal nothing of it stays.
+void tell_progress(int64_t *told_ms, const char *what, uint64_t done, uint64_t all);
+void tell_progress_end(void);

@@ -4,7 +4,6 @@
 // What is beyond the checkpoint is what a run that did not come to its end has left, and is written anew.
 #include "eventlog.h"
 
-#include "clock/clock.h"
 #include "eventlog_store.sql.h"
 #include "limits/limits.h"
 #include "log/log.h"
@@ -173,14 +172,6 @@ static status_t take_entry(void *context, const row_t *row)
     return status == OK && at->width == TILE ? write_bundle(at) : status;
 }
 
-static void tell(struct export *at)
-{
-    if (clock_stopwatch_ms() - at->told_ms < 1000)
-        return;
-    at->told_ms = clock_stopwatch_ms();
-    fprintf(stderr, "\rexported %" PRIu64 " of %" PRIu64, at->tiling.tree.size, at->checkpoint.size);
-}
-
 static status_t write_entries(struct export *at)
 {
     struct message *message = at->message;
@@ -193,7 +184,7 @@ static status_t write_entries(struct export *at)
                           INT((int64_t)(rest < EXPORT_CHUNK ? rest : EXPORT_CHUNK)));
         if (status == OK && at->tiling.tree.size == from)
             status = fail(message, POISON, "position %" PRIu64 ": missing", from + 1);
-        tell(at);
+        tell_progress(&at->told_ms, "exported", at->tiling.tree.size, at->checkpoint.size);
     }
     if (status == OK && at->width > 0)
         status = write_bundle(at);
@@ -460,10 +451,10 @@ int log_export(struct message *message, const struct note_ring *keys, const char
                           .fd = -1,
                           .keys = keys,
                           .ground = arena_new(LIMIT_ARENA_BYTES),
-                          .bundle = malloc(BUNDLE_BYTES),
-                          .told_ms = clock_stopwatch_ms()};
+                          .bundle = malloc(BUNDLE_BYTES)};
     assert(at->bundle != NULL);
     status_t status = export_all(at);
+    tell_progress_end();
     tell_end(at, status);
     if (at->fd >= 0)
         close(at->fd);

@@ -6,7 +6,6 @@
 // the places, which are short, are read at once.)
 #include "eventlog.h"
 
-#include "clock/clock.h"
 #include "eventlog_store.sql.h"
 #include "limits/limits.h"
 #include "values/values.h"
@@ -343,14 +342,6 @@ static status_t read_recorded(struct verification *at)
     return status;
 }
 
-static void tell(struct verification *at, const struct rows *head, bool progress)
-{
-    if (!progress || clock_stopwatch_ms() - at->told_ms < 1000 || head->count == 0)
-        return;
-    at->told_ms = clock_stopwatch_ms();
-    fprintf(stderr, "\rverified %" PRIu64 " of %" PRId64, at->tree.size, row_int(head, 0, 0));
-}
-
 // The next chunk of entries; when there are no more, what stands about the whole. *ret_more: there may be more.
 static status_t verify_chunk(struct verification *at, bool progress, bool *ret_more)
 {
@@ -370,8 +361,8 @@ static status_t verify_chunk(struct verification *at, bool progress, bool *ret_m
     *ret_more = at->tree.size > from;
     if (status == OK && !*ret_more)
         status = verify_head(at, &head);
-    if (status == OK)
-        tell(at, &head, progress);
+    if (status == OK && progress && head.count > 0)
+        tell_progress(&at->told_ms, "verified", at->tree.size, (uint64_t)row_int(&head, 0, 0));
     if (status == OK)
         return db_commit(message);
     db_rollback(message);
@@ -380,11 +371,8 @@ static status_t verify_chunk(struct verification *at, bool progress, bool *ret_m
 
 int log_verify(struct message *message, const struct note_ring *keys, bool progress)
 {
-    struct verification at = {.message = message,
-                              .hand = arena_new(LIMIT_ARENA_BYTES),
-                              .versions = versions_new(),
-                              .keys = keys,
-                              .told_ms = clock_stopwatch_ms()};
+    struct verification at = {
+        .message = message, .hand = arena_new(LIMIT_ARENA_BYTES), .versions = versions_new(), .keys = keys};
     uint8_t root[TREE_HASH];
     status_t status = OK;
 
@@ -393,6 +381,8 @@ int log_verify(struct message *message, const struct note_ring *keys, bool progr
         arena_reset(message->arena);
         status = verify_chunk(&at, progress, &more);
     }
+    if (progress)
+        tell_progress_end();
     tree_root(&at.tree, root);
     if (status == OK)
         printf("{\"verified\":true,\"events\":%" PRIu64 ",\"streams\":%zu,\"root\":\"%s\"}\n", at.tree.size,

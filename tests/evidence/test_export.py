@@ -333,6 +333,21 @@ def test_a_folder_that_holds_more_than_the_log_says_so(own, tmp_path):
     assert files(folder) == before
 
 
+def test_of_how_far_it_is_nothing_stays_and_a_short_run_says_nothing_on_a_pipe(house, tmp_path):
+    grow(house, 700)
+    for words in (["--verify"], ["--export", str(tmp_path / "log")]):
+        done = subprocess.run([house.stack.binary("eventlog"), *words], text=True, stdin=subprocess.DEVNULL,
+                              capture_output=True, env=house.stack.env("eventlog"))
+        assert done.returncode == 0 and done.stderr == "", done.stderr  # it took less than two seconds
+        terminal, other = os.openpty()
+        done = subprocess.run([house.stack.binary("eventlog"), *words], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=other, env=house.stack.env("eventlog"))
+        os.close(other)
+        shown = os.read(terminal, 65536).decode()
+        os.close(terminal)
+        assert done.returncode == 0 and shown.endswith("\r\x1b[K") and "\n" not in shown, shown  # nothing stays
+
+
 def test_an_earlier_key_of_the_log_is_known_to_verify_and_export(own, tmp_path):
     grow(own, 40)
     keys = own.stack.folder / "keys"
