@@ -73,6 +73,18 @@ static int choose_position(struct replay *replay)
     return code;
 }
 
+// What is rebuilt, under the prefix that this option names, and the schema where that is noted.
+static int begin(struct replay *replay, const char *option)
+{
+    int code = tools_prefix(replay->console, option, &replay->prefix);
+
+    if (code == EXIT_DONE)
+        code = choose_services(replay);
+    if (code == EXIT_DONE)
+        code = choose_position(replay);
+    return code == EXIT_DONE ? tools_open(replay->console, replay->prefix) : code;
+}
+
 // ----------------------------------------------------------------------------------------------------- notes
 
 // Forget what an earlier replay noted; what it made is dropped where asked to.
@@ -338,13 +350,7 @@ int verify_state(struct console *console)
     struct replay *replay = arena_alloc(console->ground, sizeof *replay);
 
     replay->console = console;
-    int code = tools_prefix(console, "state", &replay->prefix);
-    if (code == EXIT_DONE)
-        code = choose_services(replay);
-    if (code == EXIT_DONE)
-        code = choose_position(replay);
-    if (code == EXIT_DONE)
-        code = tools_open(console, replay->prefix);
+    int code = begin(replay, "state");
     if (code != EXIT_DONE)
         return code;
     code = make_room(replay);
@@ -383,13 +389,7 @@ static int run_replay(struct console *console)
     replay->console = console;
     int code = watch_argument(console, &watch_s);
     if (code == EXIT_DONE)
-        code = tools_prefix(console, "into", &replay->prefix);
-    if (code == EXIT_DONE)
-        code = choose_services(replay);
-    if (code == EXIT_DONE)
-        code = choose_position(replay);
-    if (code == EXIT_DONE)
-        code = tools_open(console, replay->prefix);
+        code = begin(replay, "into");
     if (code != EXIT_DONE)
         return code;
     code = replay_in_tools(replay, watch_s);

@@ -51,7 +51,7 @@ def test_the_log_is_exported_as_the_readme_says_and_the_export_is_verified(house
     with house.load() as running:
         running.progress(5).finish()
     assert "tildel" in house.tildel("log", "checkpoint")[1]
-    folder = house.folder / "log"
+    folder = house.folder / "exported-log"
     folder.mkdir(mode=0o700)
     os.chown(folder, 10001, 10001)
     where = ["run", "--rm", "-T", "--no-deps", "-v"]
