@@ -16,8 +16,9 @@ static bool is_number(Oid type)
 
 static status_t take_row(const PGresult *result, each_f *each, void *context)
 {
-    struct row row = {.columns = PQnfields(result)};
+    struct row row;
 
+    row.columns = PQnfields(result);
     assert(row.columns <= ROW_COLUMNS);
     for (int i = 0; i < row.columns; i++)
         row.cells[i] = (struct row_cell){.bytes = PQgetvalue(result, 0, i),  // libpq ends each with a NUL

@@ -92,3 +92,13 @@ bool checkpoint_open_any(arena_t *arena, const void *bytes, size_t size, const s
             return true;
     return false;
 }
+
+bool checkpoint_read(arena_t *arena, const void *bytes, size_t size, const struct note_ring *log,
+                     struct checkpoint *ret, const char **ret_why)
+{
+    struct note note;
+
+    if (log != NULL && log->count > 0)
+        return checkpoint_open_any(arena, bytes, size, log, ret, NULL, ret_why);
+    return note_parse(arena, bytes, size, &note, ret_why) && checkpoint_parse(arena, note.text, ret, ret_why);
+}

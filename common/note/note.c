@@ -255,17 +255,11 @@ bool note_signer_load(arena_t *arena, const char *path, struct note_signer *ret,
 
 // ------------------------------------------------------------------------------------------------ signatures
 
-static void put_big_endian(uint8_t *out, uint64_t number, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++)
-        out[i] = (uint8_t)(number >> 8 * (bytes - 1 - i));
-}
-
 static char *signature_line(arena_t *arena, const struct note_key *key, const uint8_t *bytes, size_t size)
 {
     uint8_t with_id[ID_BYTES + TIME_BYTES + crypto_sign_ed25519_BYTES];
 
-    put_big_endian(with_id, key->id, ID_BYTES);
+    bytes_put(with_id, key->id, ID_BYTES);
     memcpy(with_id + ID_BYTES, bytes, size);
     return arena_printf(arena, "%s%s %s\n", dash, key->name, note_base64(arena, with_id, ID_BYTES + size));
 }
@@ -292,7 +286,7 @@ char *note_cosign(arena_t *arena, const struct note_signer *signer, const char *
 
     assert(signer->key.type == NOTE_COSIGNATURE && at_s >= 0 && text[0] != '\0' &&
            text[strlen(text) - 1] == '\n');
-    put_big_endian(signature, (uint64_t)at_s, TIME_BYTES);
+    bytes_put(signature, (uint64_t)at_s, TIME_BYTES);
     crypto_sign_ed25519_detached(signature + TIME_BYTES, NULL, (const uint8_t *)timed, strlen(timed),
                                  signer->secret);
     return signature_line(arena, &signer->key, signature, sizeof signature);

@@ -273,6 +273,28 @@ static void no_flipped_bit_of_a_checkpoint_verifies(void **state)
     free(copy);
 }
 
+static void without_keys_a_checkpoint_is_only_taken_apart(void **state)
+{
+    (void)state;
+    struct note_signer signer = a_signer(NOTE_PLAIN, 6), stranger = a_signer(NOTE_PLAIN, 7);
+    const struct note_ring own = {.keys = {signer.key}, .count = 1},
+                           others = {.keys = {stranger.key}, .count = 1},
+                           empty = {.count = 0}, *const without[] = {NULL, &empty};
+    struct checkpoint checkpoint;
+    uint8_t root[CHECKPOINT_ROOT] = {1};
+    char *note = checkpoint_sign(arena, &signer, 7, root);
+    size_t size = strlen(note);
+
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(checkpoint_read(arena, note, size, without[i], &checkpoint, &why));
+        assert_true(checkpoint.size == 7);
+        assert_false(checkpoint_read(arena, note, size - 1, without[i], &checkpoint, &why));
+        assert_false(checkpoint_read(arena, note, size + 1, without[i], &checkpoint, &why));  // with its NUL
+    }
+    assert_true(checkpoint_read(arena, note, size, &own, &checkpoint, &why));
+    assert_false(checkpoint_read(arena, note, size, &others, &checkpoint, &why));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +303,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_cosignature_carries_its_instant, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_secret_key_comes_back_from_its_text, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_secret_key_that_others_may_read_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(without_keys_a_checkpoint_is_only_taken_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_of_keys_holds_the_earlier_ones_and_any_of_them_may_have_signed,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(malformed_keys_are_refused_with_the_part_that_is_wrong, set_up,

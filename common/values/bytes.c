@@ -1,7 +1,22 @@
-// values: bytes as text.
+// values: bytes as text and as numbers.
 #include "values/values.h"
 
 #include <assert.h>
+
+void bytes_put(uint8_t *to, uint64_t number, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        to[i] = (uint8_t)(number >> 8 * (size - 1 - i));
+}
+
+uint64_t bytes_take(const uint8_t *from, size_t size)
+{
+    uint64_t number = 0;
+
+    for (size_t i = 0; i < size; i++)
+        number = number << 8 | from[i];
+    return number;
+}
 
 char *hex(arena_t *arena, const void *bytes, size_t size)
 {

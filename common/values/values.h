@@ -29,6 +29,10 @@ char *uuid_first(arena_t *arena, int64_t real_us);
 // A UUID (version 8) made from a name: the same name gives the same id for ever (first 16 bytes of SHA-256).
 char *uuid_from(arena_t *arena, const char *name);
 
+// A number in so many bytes (at most 8), big-endian, and back.
+void bytes_put(uint8_t *to, uint64_t number, size_t size);
+uint64_t bytes_take(const uint8_t *from, size_t size);
+
 // SHA-256 (OpenSSL).
 void sha256(const void *bytes, size_t size, uint8_t ret[32]);
 // Lower-case hex of size bytes, in the arena.

@@ -237,9 +237,24 @@ static void money_is_shown_in_groups_of_three(void **state)
         assert_string_equal(shown[i].text, money_text(*state, shown[i].ore));
 }
 
+static void a_number_goes_into_bytes_and_back(void **state)
+{
+    uint8_t bytes[8];
+
+    (void)state;
+    bytes_put(bytes, 0x0102030405060708, 8);
+    assert_memory_equal("\x01\x02\x03\x04\x05\x06\x07\x08", bytes, 8);
+    assert_true(bytes_take(bytes, 8) == 0x0102030405060708);
+    bytes_put(bytes, 65535, 2);
+    assert_int_equal(65535, bytes_take(bytes, 2));
+    bytes_put(bytes, (uint64_t)INT64_C(-5), 8);
+    assert_true((int64_t)bytes_take(bytes, 8) == -5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_number_goes_into_bytes_and_back),
         cmocka_unit_test(organisation_numbers_have_their_check_digit),
         cmocka_unit_test(account_numbers_have_their_check_digit),
         cmocka_unit_test(kids_end_in_a_mod_10_or_mod_11_digit),

@@ -123,8 +123,8 @@ static int write_part(struct export *at, bool last)
 
 static void put_number(struct export *at, uint64_t number, size_t size)
 {
-    for (size_t i = size; i > 0; i--)
-        at->part[at->part_size++] = (uint8_t)(number >> 8 * (i - 1));
+    bytes_put(at->part + at->part_size, number, size);
+    at->part_size += size;
 }
 
 static void put_bytes(struct export *at, const void *bytes, size_t size)

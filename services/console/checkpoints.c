@@ -52,15 +52,9 @@ static int open_next(checkpoints_t *at, const Eventlog__V1__Checkpoint *told)
 {
     arena_t *arena = at->console->arena;
     struct checkpoint checkpoint;
-    struct note note;
     const char *why;
-    size_t length = strlen(told->note);
-    bool well = at->log.count > 0
-                    ? checkpoint_open_any(arena, told->note, length, &at->log, &checkpoint, &note, &why)
-                    : note_parse(arena, told->note, length, &note, &why) &&
-                          checkpoint_parse(arena, note.text, &checkpoint, &why);
 
-    if (!well)
+    if (!checkpoint_read(arena, told->note, strlen(told->note), &at->log, &checkpoint, &why))
         return damaged(at, why);
     if (checkpoint.size != told->size || told->size < at->asked)
         return damaged(at, "it says another size");

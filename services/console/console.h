@@ -13,6 +13,7 @@
 #include "bus/pages.h"
 #include "eventlog_v1.pb-c.h"
 #include "message/message.h"
+#include "progress/progress.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -67,6 +68,12 @@ extern const struct command commands_erase[];
 extern const struct command *const command_groups[];
 int run_verify(struct console *console);
 int run_compare(struct console *console);
+
+// Rebuild every service's tables under the prefix that --state names, up to the log's head, and compare them with the live
+// ones: each event has changed the state as it must, and nothing else has. EXIT_DONE: equal, told, and what was rebuilt is
+// dropped. EXIT_DIFFERENT: what differs was told, and what was rebuilt is left to be looked at. Or a fault, told.
+int verify_state(struct console *console);
+
 int run_verify_package(struct console *console);
 int run_verify_folder(struct console *console);
 int run_explain(struct console *console);
@@ -163,12 +170,6 @@ bool wait_heard(struct console *console, const char *from, const char *to, uint3
 
 // Read a file of the command line, parsed; the fault is told. close with source_close.
 int source_argument(struct console *console, const char *path, struct source *ret);
-
-// How far a long command is, on standard error: a bar with the rate for people, wiped by progress_end; a plain
-// line every two seconds where it is no terminal, so that short commands say nothing there. done of all; all 0:
-// no end is known.
-void progress(const char *what, uint64_t done, uint64_t all);
-void progress_end(void);
 
 // Has the process been asked to stop (SIGINT, SIGTERM)? Once the bus is connected neither ends it by itself, but whatever waits
 // for an answer then waits no longer, and says so; commands with something to clean up look here.

@@ -79,7 +79,7 @@ static int read_sized(const struct folder *at, const char *name, uint64_t positi
 static int take_entry(struct folder *at, uint64_t position, ProtobufCBinaryData *ret)
 {
     const uint8_t *from = at->bundle + at->taken;
-    size_t rest = at->bundle_size - at->taken, size = rest >= 2 ? (size_t)layout_take(from, 2) : 0;
+    size_t rest = at->bundle_size - at->taken, size = rest >= 2 ? (size_t)bytes_take(from, 2) : 0;
     char name[LAYOUT_PATH];
 
     if (rest < 2 || size > rest - 2)
@@ -133,18 +133,17 @@ static int check_entry(struct folder *at, int number)
 
     arena_reset(at->console->arena);
     entry.position = at->tiling.tree.size + 1;
-    entry.appended_at_us = (int64_t)layout_take(beside, 8);
-    entry.epoch = layout_take(beside + 8, 8);
+    entry.appended_at_us = (int64_t)bytes_take(beside, 8);
+    entry.epoch = bytes_take(beside + 8, 8);
     int code = take_entry(at, entry.position, &entry.event);
     if (code != EXIT_DONE)
         return code;
-    tree_leaf(entry.event.data, entry.event.len, leaf);
-    if (memcmp(leaf, at->hashes + number * TREE_HASH, TREE_HASH) != 0)
-        return differs(at, entry.position, "it does not have the hash that its tile says");
     if (entry.position == 1)
         code = look_at_first(at, entry.event);
-    if (code == EXIT_DONE && !verification_entry(at->verification, &entry, &why))
+    if (code == EXIT_DONE && !verification_entry(at->verification, &entry, leaf, &why))
         code = fault(verification_exit(at->verification), "%s: %s", at->path, why);
+    if (code == EXIT_DONE && memcmp(leaf, at->hashes + number * TREE_HASH, TREE_HASH) != 0)
+        code = differs(at, entry.position, "it does not have the hash that its tile says");
     if (code == EXIT_DONE && !tiling_add(&at->tiling, leaf, compare_tile, at))
         code = at->code;
     return code;
@@ -200,7 +199,6 @@ static int open_checkpoint(struct folder *at)
     arena_t *ground = at->console->ground;
     uint8_t *text = arena_alloc(ground, NOTE_BYTES);
     struct note_ring keys;
-    struct note note;
     const char *why;
     size_t size;
 
@@ -218,10 +216,9 @@ static int open_checkpoint(struct folder *at)
     if (code != EXIT_DONE)
         return code;
     at->is_checked = keys.count > 0;
-    bool well = at->is_checked ? checkpoint_open_any(ground, text, size, &keys, &at->checkpoint, NULL, &why)
-                               : note_parse(ground, text, size, &note, &why) &&
-                                     checkpoint_parse(ground, note.text, &at->checkpoint, &why);
-    return well ? EXIT_DONE : fault(EXIT_DIFFERENT, "%s: its checkpoint is not the log's: %s", at->path, why);
+    return checkpoint_read(ground, text, size, &keys, &at->checkpoint, &why)
+               ? EXIT_DONE
+               : fault(EXIT_DIFFERENT, "%s: its checkpoint is not the log's: %s", at->path, why);
 }
 
 static int check_all(struct folder *at)

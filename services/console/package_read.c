@@ -10,10 +10,10 @@
 #include "values/values.h"
 #include "receipt.h"
 #include "selection.h"
+#include "versions.h"
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <czmq.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,15 +91,6 @@ int package_read(struct console *console, const char *path, member_f *visit, voi
 
 // ------------------------------------------------------------------------------------------------------ records
 
-static uint64_t number(const uint8_t *bytes, size_t size)
-{
-    uint64_t value = 0;
-
-    for (size_t i = 0; i < size; i++)
-        value = value << 8 | bytes[i];
-    return value;
-}
-
 // A record of the log.
 struct record {
     uint64_t position;
@@ -115,13 +106,14 @@ static bool record_read(const uint8_t *bytes, size_t size, struct record *ret)
     *ret = (struct record){0};
     if (size < RECORD_HEAD + ENTRY_HEAD)
         return false;
-    ret->position = number(bytes + 1, 8);
+    ret->position = bytes_take(bytes + 1, 8);
     if (bytes[0] == 'H' && size >= RECORD_HEAD + TREE_HASH) {
         ret->leaf = bytes + RECORD_HEAD;
         ret->used = RECORD_HEAD + TREE_HASH;
-    } else if (bytes[0] == 'E' && number(bytes + RECORD_HEAD + 16, 4) <= size - RECORD_HEAD - ENTRY_HEAD) {
+    } else if (bytes[0] == 'E' &&
+               bytes_take(bytes + RECORD_HEAD + 16, 4) <= size - RECORD_HEAD - ENTRY_HEAD) {
         ret->event = bytes + RECORD_HEAD + ENTRY_HEAD;
-        ret->event_size = (size_t)number(bytes + RECORD_HEAD + 16, 4);
+        ret->event_size = (size_t)bytes_take(bytes + RECORD_HEAD + 16, 4);
         ret->used = RECORD_HEAD + ENTRY_HEAD + ret->event_size;
     }
     return ret->used > 0;
@@ -177,7 +169,7 @@ struct checking {
     struct package_facts *facts;
     const char *path;
     struct tree tree;
-    zhashx_t *versions;
+    versions_t *versions;
     uint64_t begun_late;  // the first event here whose stream begins before it; 0: there is none
     FILE *sums;
     char *sums_text;
@@ -204,7 +196,8 @@ static int differs(const struct checking *at, uint64_t position, const char *wha
 static int check_version(struct checking *at, struct console *console, const Eventlog__V1__Event *event,
                          uint64_t position)
 {
-    uint64_t before = (uint64_t)(uintptr_t)zhashx_lookup(at->versions, event->stream);
+    int64_t *last = versions_of(at->versions, versions_name(at->versions, event->stream));
+    uint64_t before = (uint64_t)*last;
 
     if (before == 0 && event->version > 1 && at->begun_late == 0)
         at->begun_late = position;
@@ -212,7 +205,7 @@ static int check_version(struct checking *at, struct console *console, const Eve
         return differs(at, position,
                        arena_printf(console->arena, "stream %s goes from version %llu to %llu", event->stream,
                                     (unsigned long long)before, (unsigned long long)event->version));
-    zhashx_update(at->versions, event->stream, (void *)(uintptr_t)event->version);
+    *last = (int64_t)event->version;
     return EXIT_DONE;
 }
 
@@ -577,7 +570,7 @@ static void checking_end(struct checking *at)
     derive_destroy(&at->derive);
     fclose(at->sums);
     free(at->sums_text);
-    zhashx_destroy(&at->versions);
+    versions_destroy(&at->versions);
 }
 
 // Only keys that were given for it: another stack's may lie among BUS_KEYS.
@@ -601,7 +594,7 @@ int package_verify(struct console *console, const char *path, struct package_fac
     int unread = load_keys(console, &at);
     if (unread != EXIT_DONE)
         return unread;
-    at.versions = zhashx_new();
+    at.versions = versions_new();
     *ret = (struct package_facts){.log_id = "", .root = "", .call_id = "", .case_id = ""};
     at.derive = derive_new(console);
     at.sums = open_memstream(&at.sums_text, &at.sums_size);

@@ -44,8 +44,3 @@ bool rebuild_run(struct console *console, const char *service, const char *const
 // --until or --as-of: a position of the log, or an instant between its first and its last event. *ret is the
 // position. A fault names the option.
 int position_argument(struct console *console, const char *option, const char *text, uint64_t *ret);
-
-// Rebuild every service's tables under the prefix that --state names, up to the log's head, and compare them with the live
-// ones: each event has changed the state as it must, and nothing else has. EXIT_DONE: equal, told, and what was rebuilt is
-// dropped. EXIT_DIFFERENT: what differs was told, and what was rebuilt is left to be looked at. Or a fault, told.
-int verify_state(struct console *console);

@@ -9,7 +9,6 @@
 #include "checkpoints.h"
 #include "contract.h"
 #include "ids.h"
-#include "rebuild.h"
 #include "resume.h"
 #include "values/values.h"
 #include "versions.h"
@@ -163,7 +162,8 @@ void verification_destroy(verification_t **at_p)
     *at_p = NULL;
 }
 
-bool verification_entry(verification_t *at, const Eventlog__V1__Entry *entry, const char **ret_why)
+bool verification_entry(verification_t *at, const Eventlog__V1__Entry *entry, uint8_t ret_leaf[TREE_HASH],
+                        const char **ret_why)
 {
     struct message *message = &at->console->message;
     const Eventlog__V1__Event *event;
@@ -186,6 +186,8 @@ bool verification_entry(verification_t *at, const Eventlog__V1__Entry *entry, co
     at->epoch = entry->epoch;
     tree_leaf(entry->event.data, entry->event.len, leaf);
     tree_add(&at->tree, leaf);
+    if (ret_leaf != NULL)
+        memcpy(ret_leaf, leaf, TREE_HASH);
     return true;
 }
 
@@ -226,7 +228,7 @@ static int check_page(verification_t *at, checkpoints_t *checkpoints, const Even
     int code = EXIT_DONE;
 
     for (size_t i = 0; code == EXIT_DONE && i < page->n_entries && verification_position(at) < head; i++) {
-        if (!verification_entry(at, page->entries[i], &why))
+        if (!verification_entry(at, page->entries[i], NULL, &why))
             return fault(verification_exit(at), "%s", why);
         code = checkpoints_check(checkpoints, verification_tree(at));
     }

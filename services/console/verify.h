@@ -14,9 +14,10 @@ verification_t *verification_new(struct console *console, const Eventlog__V1__He
                                  const struct tree *before);
 void verification_destroy(verification_t **at_p);
 
-// The next entry. False, with a sentence that names the position, at the first fault; the arena is then still
+// The next entry; ret_leaf (may be NULL) takes its leaf. False, with a sentence that names the position, at the first fault; the arena is then still
 // the page's.
-bool verification_entry(verification_t *at, const Eventlog__V1__Entry *entry, const char **ret_why);
+bool verification_entry(verification_t *at, const Eventlog__V1__Entry *entry, uint8_t ret_leaf[TREE_HASH],
+                        const char **ret_why);
 
 // After the last entry: no id twice, and the root that the head tells. ret takes the root.
 bool verification_end(verification_t *at, uint8_t ret[TREE_HASH], const char **ret_why);

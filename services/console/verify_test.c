@@ -104,7 +104,7 @@ static bool verify_all(struct fixture *fixture)
     bool well = true;
 
     for (size_t i = 0; well && i < EVENTS; i++)
-        well = verification_entry(at, &fixture->entries[i], &fixture->why);
+        well = verification_entry(at, &fixture->entries[i], NULL, &fixture->why);
     well = well && verification_end(at, root, &fixture->why);
     assert_true(!well || (verification_position(at) == EVENTS && verification_streams(at) == 2));
     verification_destroy(&at);

@@ -10,7 +10,6 @@
 //   repair.c  putting a lost end of the log back from a witness
 //   read.c    pages and the head
 //   verify.c  recomputing everything from the database
-//   tell.c    how far a long reading is
 //   export.c  the log as files, by C2SP tlog-tiles (layout.c), straight from the database
 //   main.c    the process: the bus, the feed, the turn
 //
@@ -176,8 +175,8 @@ int log_repair(struct eventlog *log, struct message *message);
 
 // Recompute every leaf, every recorded root, tile and checkpoint, every stream's versions from the database; prints a
 // JSON line with what was found. keys (may be NULL): every checkpoint must have the signature of one of them. The exit
-// code: 0 all agrees, 1 the log could not be read, 4 a fault and its position.
-int log_verify(struct message *message, const struct note_ring *keys, bool progress);
+// code: 0 all agrees, 1 the log could not be read, 4 a fault and its position. shown: how far it is.
+int log_verify(struct message *message, const struct note_ring *keys, bool shown);
 
 // Write the log into a folder, as layout.h says, up to the newest checkpoint that it has signed: straight from the
 // database, beside a log that runs. A folder that holds an export of this log is brought up to date: what is there and full is not
@@ -185,7 +184,3 @@ int log_verify(struct message *message, const struct note_ring *keys, bool progr
 // checkpoint says. keys (may be NULL): the checkpoint must have the signature of one of them; they are written down too.
 // The exit code: 0 well, and a JSON line; 1 it could not be done, told in one sentence; 4 the log is not what it has signed.
 int log_export(struct message *message, const struct note_ring *keys, const char *folder);
-
-// How far it is, on standard error now and then; *told_ms begins as 0. And at the end: on a terminal nothing of it stays.
-void tell_progress(int64_t *told_ms, const char *what, uint64_t done, uint64_t all);
-void tell_progress_end(void);

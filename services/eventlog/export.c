@@ -7,6 +7,7 @@
 #include "eventlog_store.sql.h"
 #include "limits/limits.h"
 #include "log/log.h"
+#include "progress/progress.h"
 #include "values/values.h"
 
 #include <assert.h>
@@ -37,8 +38,7 @@ struct export
     uint8_t *bundle;  // the entries of the bundle under way
     size_t bundle_size;
     uint8_t beside[TILE * LAYOUT_BESIDE_BYTES];
-    int width;  // entries in it
-    int64_t told_ms;
+    int width;        // entries in it
     status_t status;  // what a tile could not be written for
 };
 
@@ -144,7 +144,7 @@ static status_t put_entry(struct export *at, uint64_t position, ProtobufCBinaryD
 {
     bool fits = bytes.len <= ENTRY_MOST;
 
-    layout_put(at->bundle + at->bundle_size, fits ? bytes.len : 0, 2);
+    bytes_put(at->bundle + at->bundle_size, fits ? bytes.len : 0, 2);
     at->bundle_size += 2;
     if (!fits)
         return write_large(at, position, bytes);
@@ -163,8 +163,8 @@ static status_t take_entry(void *context, const row_t *row)
 
     if (position != at->tiling.tree.size + 1)
         return fail(at->message, POISON, "position %" PRIu64 ": missing", at->tiling.tree.size + 1);
-    layout_put(beside, (uint64_t)each_int(row, 2), 8);
-    layout_put(beside + 8, (uint64_t)each_int(row, 3), 8);
+    bytes_put(beside, (uint64_t)each_int(row, 2), 8);
+    bytes_put(beside + 8, (uint64_t)each_int(row, 3), 8);
     status_t status = put_entry(at, position, bytes);
     tree_leaf(bytes.data, bytes.len, leaf);
     if (!tiling_add(&at->tiling, leaf, write_tile, at) && status == OK)
@@ -184,7 +184,7 @@ static status_t write_entries(struct export *at)
                           INT((int64_t)(rest < EXPORT_CHUNK ? rest : EXPORT_CHUNK)));
         if (status == OK && at->tiling.tree.size == from)
             status = fail(message, POISON, "position %" PRIu64 ": missing", from + 1);
-        tell_progress(&at->told_ms, "exported", at->tiling.tree.size, at->checkpoint.size);
+        progress("exporting", at->tiling.tree.size, at->checkpoint.size);
     }
     if (status == OK && at->width > 0)
         status = write_bundle(at);
@@ -230,18 +230,6 @@ static status_t load_beginning(struct export *at)
     return load_tiles(at, begin);
 }
 
-// A checkpoint's text, taken apart; with keys, signed by one of them.
-static bool open_note(const struct export *at, const char *text, const struct note_ring *keys,
-                      struct checkpoint *ret, const char **ret_why)
-{
-    struct note note;
-
-    if (keys != NULL)
-        return checkpoint_open_any(at->ground, text, strlen(text), keys, ret, NULL, ret_why);
-    return note_parse(at->ground, text, strlen(text), &note, ret_why) &&
-           checkpoint_parse(at->ground, note.text, ret, ret_why);
-}
-
 // What the log has signed last.
 static status_t load_checkpoint(struct export *at)
 {
@@ -255,7 +243,7 @@ static status_t load_checkpoint(struct export *at)
     if (status != OK)
         return status;
     at->note = arena_text(at->ground, row_text(&rows, 0, 1));
-    return open_note(at, at->note, at->keys, &at->checkpoint, &why)
+    return checkpoint_read(at->ground, at->note, strlen(at->note), at->keys, &at->checkpoint, &why)
                ? OK
                : fail(message, POISON, "position %lld: its checkpoint is damaged: %s",
                       (long long)row_int(&rows, 0, 0), why);
@@ -330,7 +318,7 @@ static status_t check_held(struct export *at)
     status_t status = read_held(at, &text);
     if (status != OK || text[0] == '\0')
         return status;
-    if (!open_note(at, text, NULL, &held, &why))
+    if (!checkpoint_read(at->ground, text, strlen(text), NULL, &held, &why))
         return fail(message, REFUSED, "%s/checkpoint is damaged: %s; name another folder", at->folder, why);
     if (strcmp(held.origin, at->checkpoint.origin) != 0)
         return fail(message, REFUSED, "%s holds the log %s, and this is %s; name another folder", at->folder,
@@ -454,7 +442,7 @@ int log_export(struct message *message, const struct note_ring *keys, const char
                           .bundle = malloc(BUNDLE_BYTES)};
     assert(at->bundle != NULL);
     status_t status = export_all(at);
-    tell_progress_end();
+    progress_end();
     tell_end(at, status);
     if (at->fd >= 0)
         close(at->fd);

@@ -38,21 +38,6 @@ void layout_large_path(uint64_t position, char ret[LAYOUT_PATH])
     snprintf(ret, LAYOUT_PATH, "large/%" PRIu64, position);
 }
 
-void layout_put(uint8_t *to, uint64_t number, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        to[i] = (uint8_t)(number >> 8 * (size - 1 - i));
-}
-
-uint64_t layout_take(const uint8_t *from, size_t size)
-{
-    uint64_t number = 0;
-
-    for (size_t i = 0; i < size; i++)
-        number = number << 8 | from[i];
-    return number;
-}
-
 // ------------------------------------------------------------------------------------------------- tiles that fill
 
 // Put a hash into the tile of its level that is not full.

@@ -26,10 +26,6 @@ enum layout_kind { LAYOUT_HASHES, LAYOUT_ENTRIES, LAYOUT_BESIDE };
 void layout_path(enum layout_kind kind, int level, uint64_t index, int width, char ret[LAYOUT_PATH]);
 void layout_large_path(uint64_t position, char ret[LAYOUT_PATH]);
 
-// Numbers in these files: so many bytes, big-endian.
-void layout_put(uint8_t *to, uint64_t number, size_t size);
-uint64_t layout_take(const uint8_t *from, size_t size);
-
 // A tree that grows, and the tiles that fill with it: of each level the one that is not full yet.
 struct tiling {
     struct tree tree;

@@ -33,20 +33,6 @@ static void a_path_is_that_of_the_convention(void **state)
     assert_path("tile/entries/x018/x446/x744/x073/x709/x551/615.p/255", LAYOUT_ENTRIES, 0, UINT64_MAX, 255);
 }
 
-static void a_number_goes_there_and_back(void **state)
-{
-    uint8_t bytes[8];
-
-    (void)state;
-    layout_put(bytes, 0x0102030405060708, 8);
-    assert_memory_equal("\x01\x02\x03\x04\x05\x06\x07\x08", bytes, 8);
-    assert_true(layout_take(bytes, 8) == 0x0102030405060708);
-    layout_put(bytes, 65535, 2);
-    assert_int_equal(65535, layout_take(bytes, 2));
-    layout_put(bytes, (uint64_t)INT64_C(-5), 8);
-    assert_true((int64_t)layout_take(bytes, 8) == -5);
-}
-
 #define MOST 70000  // two full tiles of level 1 are 131072; one and a part is enough
 
 // What the tiles have shown, level by level, and how many of them there were.
@@ -135,7 +121,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_path_is_that_of_the_convention),
-        cmocka_unit_test(a_number_goes_there_and_back),
         cmocka_unit_test(the_tiles_of_a_tree_hold_all_its_hashes),
         cmocka_unit_test(a_tile_that_is_not_taken_is_told),
     };

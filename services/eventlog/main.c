@@ -546,8 +546,9 @@ static int run(void)
 
 // ---------------------------------------------------------------------------------------------- other things
 
-static int migrate(void)
+static int migrate(const char *unused)
 {
+    (void)unused;
     arena_t *arena = arena_new(LIMIT_ARENA_BYTES);
     struct message message = message_new(arena);
     db_t *db = open_database(env_url(arena, "MIGRATE_URL"), false);
@@ -567,12 +568,11 @@ static int migrate(void)
 // known.
 static const struct note_ring *public_keys(arena_t *arena, struct note_ring *ret)
 {
-    const char *path = env_or("LOG_PUB", NULL), *folder = env_or("BUS_KEYS", NULL), *why;
+    const char *said = env_or("LOG_PUB", NULL), *folder = env_or("BUS_KEYS", NULL), *why;
+    const char *path = said == NULL && folder != NULL ? arena_printf(arena, "%s/log.pub", folder) : said;
     struct note_signer signer;
 
-    if (path == NULL && folder != NULL)
-        path = arena_printf(arena, "%s/log.pub", folder);
-    if (env_or("LOG_PUB", NULL) != NULL || (path != NULL && access(path, F_OK) == 0)) {
+    if (said != NULL || (path != NULL && access(path, F_OK) == 0)) {
         if (!note_ring_load(arena, path, ret, &why))
             bus_end("LOG_PUB: %s", why);
         return ret;
@@ -602,15 +602,11 @@ static int read_all(const char *folder)
     return code;
 }
 
-static int verify(void)
-{
-    return read_all(NULL);
-}
-
-static int repair(void)
+static int repair(const char *unused)
 {
     struct process process = {.arena = arena_new(TURN_BYTES)};
 
+    (void)unused;
     process.log.rehearsal = env_rehearsal();
     process.log.db = open_database(env_url(process.arena, "DATABASE_URL"), true);
     struct message message = turn_message(&process);
@@ -627,19 +623,21 @@ int main(int argc, char **argv)
 {
     static const struct {
         const char *option;
-        int (*run)(void);
-    } options[] = {{"--migrate", migrate}, {"--verify", verify}, {"--repair", repair}};
+        int words;  // behind it
+        int (*run)(const char *word);
+    } options[] = {{"--migrate", 0, migrate},
+                   {"--verify", 0, read_all},
+                   {"--export", 1, read_all},
+                   {"--repair", 0, repair}};
 
     log_start("eventlog");
     if (argc == 1)
         return run();
     if (argc > 1 && strcmp(argv[1], "--health") == 0)
         return health_main(argc - 2, argv + 2);
-    for (size_t i = 0; argc == 2 && i < sizeof options / sizeof options[0]; i++)
-        if (strcmp(argv[1], options[i].option) == 0)
-            return options[i].run();
-    if (argc == 3 && strcmp(argv[1], "--export") == 0)
-        return read_all(argv[2]);
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+        if (argc == 2 + options[i].words && strcmp(argv[1], options[i].option) == 0)
+            return options[i].run(argv[2]);  // NULL without a word
     bool asked = argc == 2 && strcmp(argv[1], "--help") == 0;
     fputs(usage, asked ? stdout : stderr);
     settings_help(asked ? stdout : stderr, "eventlog");

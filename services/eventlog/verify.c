@@ -8,6 +8,7 @@
 
 #include "eventlog_store.sql.h"
 #include "limits/limits.h"
+#include "progress/progress.h"
 #include "values/values.h"
 #include "versions.h"
 
@@ -44,7 +45,6 @@ struct verification {
     struct places entered, placed;  // that the entries have, and that the table of places has
     struct recorded root, note, tile;
     const struct note_ring *keys;  // checkpoints must have the signature of one; NULL: not looked at
-    int64_t told_ms;
 };
 
 static status_t differs(struct message *message, uint64_t position, const char *what)
@@ -171,7 +171,6 @@ static status_t check_checkpoint(struct verification *at)
 {
     struct message *message = at->message;
     struct checkpoint checkpoint;
-    struct note note;
     uint8_t root[TREE_HASH];
     const char *why = NULL;
     int row = recorded_here(&at->note, &at->tree);
@@ -179,11 +178,7 @@ static status_t check_checkpoint(struct verification *at)
     if (row < 0)
         return OK;
     const char *text = row_text(&at->note.rows, row, 1);
-    bool well = at->keys != NULL
-                    ? checkpoint_open_any(at->hand, text, strlen(text), at->keys, &checkpoint, NULL, &why)
-                    : note_parse(at->hand, text, strlen(text), &note, &why) &&
-                          checkpoint_parse(at->hand, note.text, &checkpoint, &why);
-    if (!well)
+    if (!checkpoint_read(at->hand, text, strlen(text), at->keys, &checkpoint, &why))
         return differs(message, at->tree.size, arena_printf(at->hand, "its checkpoint is damaged: %s", why));
     tree_root(&at->tree, root);
     if (checkpoint.size != at->tree.size || memcmp(checkpoint.root, root, TREE_HASH) != 0)
@@ -343,7 +338,7 @@ static status_t read_recorded(struct verification *at)
 }
 
 // The next chunk of entries; when there are no more, what stands about the whole. *ret_more: there may be more.
-static status_t verify_chunk(struct verification *at, bool progress, bool *ret_more)
+static status_t verify_chunk(struct verification *at, bool shown, bool *ret_more)
 {
     struct message *message = at->message;
     uint64_t from = at->tree.size;
@@ -361,15 +356,15 @@ static status_t verify_chunk(struct verification *at, bool progress, bool *ret_m
     *ret_more = at->tree.size > from;
     if (status == OK && !*ret_more)
         status = verify_head(at, &head);
-    if (status == OK && progress && head.count > 0)
-        tell_progress(&at->told_ms, "verified", at->tree.size, (uint64_t)row_int(&head, 0, 0));
+    if (status == OK && shown && head.count > 0)
+        progress("verifying", at->tree.size, (uint64_t)row_int(&head, 0, 0));
     if (status == OK)
         return db_commit(message);
     db_rollback(message);
     return status;
 }
 
-int log_verify(struct message *message, const struct note_ring *keys, bool progress)
+int log_verify(struct message *message, const struct note_ring *keys, bool shown)
 {
     struct verification at = {
         .message = message, .hand = arena_new(LIMIT_ARENA_BYTES), .versions = versions_new(), .keys = keys};
@@ -379,10 +374,9 @@ int log_verify(struct message *message, const struct note_ring *keys, bool progr
     randombytes_buf(at.place_key, sizeof at.place_key);
     for (bool more = true; status == OK && more;) {
         arena_reset(message->arena);
-        status = verify_chunk(&at, progress, &more);
+        status = verify_chunk(&at, shown, &more);
     }
-    if (progress)
-        tell_progress_end();
+    progress_end();
     tree_root(&at.tree, root);
     if (status == OK)
         printf("{\"verified\":true,\"events\":%" PRIu64 ",\"streams\":%zu,\"root\":\"%s\"}\n", at.tree.size,

@@ -40,21 +40,6 @@ static bool damaged(const struct store *store, const char *file, uint64_t number
     return false;
 }
 
-static void put(uint8_t *out, uint64_t number, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++)
-        out[i] = (uint8_t)(number >> 8 * (bytes - 1 - i));
-}
-
-static uint64_t get(const uint8_t *bytes, size_t count)
-{
-    uint64_t number = 0;
-
-    for (size_t i = 0; i < count; i++)
-        number = number << 8 | bytes[i];
-    return number;
-}
-
 static bool write_all(int file, const void *bytes, size_t size, uint64_t at)
 {
     const uint8_t *next = bytes;
@@ -97,7 +82,7 @@ static Eventlog__V1__Entry *read_record(const struct store *store, arena_t *aren
 
     if (at + HEAD_BYTES > store->bytes || !read_all(store->entries, head, sizeof head, at))
         return NULL;
-    size_t size = get(head, 4);
+    size_t size = bytes_take(head, 4);
     if (size > LIMIT_FRAME_BYTES || at + HEAD_BYTES + size > store->bytes)
         return NULL;
     uint8_t *bytes = arena_alloc(arena, size + 1);
@@ -115,7 +100,7 @@ static size_t put_record(uint8_t *out, const Eventlog__V1__Entry *entry)
 {
     size_t size = eventlog__v1__entry__pack(entry, out + HEAD_BYTES);
 
-    put(out, size, 4);
+    bytes_put(out, size, 4);
     sha256(out + HEAD_BYTES, size, out + 4);
     return HEAD_BYTES + size;
 }
@@ -181,7 +166,7 @@ static const char *read_note(const struct store *store, arena_t *arena, uint64_t
 
     if (!read_all(store->cosigned, record, NOTE_RECORD, number * NOTE_RECORD))
         return NULL;
-    *ret_size = get((const uint8_t *)record, 8);
+    *ret_size = bytes_take((const uint8_t *)record, 8);
     return record + 8;
 }
 
@@ -258,7 +243,7 @@ static bool read_entries(struct store *store, arena_t *arena, struct opening *op
         const Eventlog__V1__Entry *entry = read_record(store, arena, opening->at, &size);
         if (entry == NULL || entry->position != store->tree.size + 1)
             break;
-        put(offset, opening->at, sizeof offset);
+        bytes_put(offset, opening->at, sizeof offset);
         if (!write_all(store->offsets, offset, sizeof offset, store->tree.size * sizeof offset))
             return disk_failed(store, "offsets", ret_why);
         add_leaf(&store->tree, entry);
@@ -330,7 +315,7 @@ bool store_add(struct store *store, arena_t *arena, Eventlog__V1__Entry *const e
 
     for (size_t i = 0; i < count; i++) {
         assert(entries[i]->position == tree.size + 1);
-        put(offsets + 8 * i, store->bytes + size, 8);
+        bytes_put(offsets + 8 * i, store->bytes + size, 8);
         size += put_record(records + size, entries[i]);
         add_leaf(&tree, entries[i]);
     }
@@ -360,7 +345,7 @@ bool store_cosigned(struct store *store, const struct tree *tree, const char *no
 
     assert(!store->dirty && tree->size <= store->tree.size && tree->size > store->confirmed.size);
     assert(strlen(note) <= NOTE_ROOM);
-    put(record, tree->size, 8);
+    bytes_put(record, tree->size, 8);
     memcpy(record + 8, note, strlen(note));
     if (!write_all(store->cosigned, record, sizeof record, store->n_cosigned * NOTE_RECORD) ||
         fdatasync(store->cosigned) != 0)
@@ -380,7 +365,7 @@ static bool offset_of(const struct store *store, uint64_t position, uint64_t *re
     }
     if (!read_all(store->offsets, offset, sizeof offset, (position - 1) * 8))
         return false;
-    *ret = get(offset, 8);
+    *ret = bytes_take(offset, 8);
     return true;
 }
 

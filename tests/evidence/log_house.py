@@ -1,6 +1,7 @@
 """A log on its own: database, broker, event log and witness, and a client that may append as a service."""
 
 import hashlib
+import os
 import uuid
 
 import client
@@ -13,6 +14,13 @@ class LogStack(stack.Stack):
 
     def everyone(self):
         return ["broker", "witness", "eventlog"]
+
+
+def make(folder):
+    """A house of the build that is tested, with the sanitizers' options."""
+    made = LogHouse(folder, os.environ.get("BUILD", stack.ROOT / "build"))
+    made.stack.extra_env = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS") if name in os.environ}
+    return made
 
 
 class LogHouse:

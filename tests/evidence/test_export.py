@@ -19,19 +19,10 @@ import contract
 import log_house
 import verifier
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-
-
-def make_house(folder):
-    made = log_house.LogHouse(folder, os.environ.get("BUILD", ROOT / "build"))
-    made.stack.extra_env = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS") if name in os.environ}
-    return made
-
-
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
     """A log that only grows."""
-    made = make_house(tmp_path_factory.mktemp("export") / "stack")
+    made = log_house.make(tmp_path_factory.mktemp("export") / "stack")
     try:
         yield made.up()
     finally:
@@ -41,7 +32,7 @@ def house(tmp_path_factory):
 @pytest.fixture
 def own(tmp_path):
     """A log that may be spoilt."""
-    made = make_house(tmp_path / "stack")
+    made = log_house.make(tmp_path / "stack")
     try:
         yield made.up()
     finally:

@@ -1,8 +1,6 @@
 """The log and its witness as real processes: an older copy, a cut end, a fork, what no role may do, tiles and proofs."""
 
 import base64
-import os
-import pathlib
 import shutil
 import subprocess
 import time
@@ -16,13 +14,10 @@ import log_house
 import stack
 import verifier
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-
 
 @pytest.fixture
 def house(tmp_path):
-    made = log_house.LogHouse(tmp_path / "stack", os.environ.get("BUILD", ROOT / "build"))
-    made.stack.extra_env = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS") if name in os.environ}
+    made = log_house.make(tmp_path / "stack")
     try:
         yield made.up()
     finally:

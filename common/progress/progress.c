@@ -1,9 +1,9 @@
-// progress: how far a long command is, and whether it has been asked to stop.
-#include "console.h"
+// progress: how far a long command is.
+#include "progress/progress.h"
 
 #include "clock/clock.h"
 
-#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -64,14 +64,4 @@ void progress_end(void)
         fputs("\r\033[K", stderr);
     bar.shown = false;
     bar.what = NULL;
-}
-
-// A signal is pending until the bus has read it; from then on the bus tells.
-bool stop_wanted(const struct console *console)
-{
-    sigset_t pending;
-    bool told = console->bus != NULL && bus_stopping(console->bus);
-
-    return told || (sigpending(&pending) == 0 &&
-                    (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1));
 }
