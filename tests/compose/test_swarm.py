@@ -14,12 +14,11 @@ from lived import Lived, say
 def swarm(docker):
     """A swarm of our own, left again afterwards; one that is somebody's is not touched. Leaving cuts other houses from their
     networks, so where there are other lanes it is left by the sweep after them."""
-    state = containers.docker("info", "-f", "{{.Swarm.LocalNodeState}}")
-    if state == "active" and not containers.SWARM.exists():
+    mark = containers.swarm()
+    if mark not in ("", containers.MARK):
         pytest.skip("this machine is in a swarm already, which a test must not touch")
-    if state != "active":
-        containers.SWARM.touch()
-        containers.docker("swarm", "init", "--advertise-addr", "127.0.0.1")
+    if not mark:
+        containers.make_swarm()
     yield
     if not containers.LANE:
         containers.leave_swarm()

@@ -1,8 +1,9 @@
 """Containers for the tests: Debian's dockerd where none answers, a base image where no registry does, and houses.
 
 A house is what a stranger gets: the tracked files in a folder of their own, deploy/init, docker-compose. Everything
-that is made carries this checkout's mark in its name (project, tag, folder), so that what a crashed run left is found
-and removed by the next one, and nobody else's is touched.
+that is made carries this checkout's mark in its name (project, tag, folder, a label of the swarm), and whoever tests holds
+the mark's lock. So what a crashed run left, of this checkout or of another, is found and removed by the next one, and nobody
+else's is touched.
 
 Tests may run in lanes side by side (tests/run does that): each has houses of its own, and they share Docker and images.
 """
@@ -25,8 +26,10 @@ import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".run" / "tests" / "compose"
-MARK = "tildel-test-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
-SWARM = FOLDER / "swarm"  # there when the swarm of this machine is ours
+FAMILY = "tildel-test-"
+MARK = FAMILY + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
+LOCKS = pathlib.Path("/run/lock")  # of marks
+SWARM_LABEL = "tildel.test"        # of the machine whose swarm is a test's; its value is the mark
 SUITES = {"debian:bookworm-slim": "bookworm", "debian:trixie-slim": "trixie"}
 SERVICES = ["intake", "approval", "evaluation", "allocation", "payment", "reporting"]
 EVERYONE = ["postgres", "broker", "witness", "eventlog", *SERVICES, "connector"]
@@ -125,15 +128,38 @@ def ready():
         return
     FOLDER.mkdir(parents=True, exist_ok=True)
     daemon = Daemon()
-    daemon.start()
-    try:
-        if not KEEP:
-            sweep()
+    with held(MARK):
+        daemon.start()
+        try:
+            if not KEEP:
+                sweep()
+            yield
+            if not KEEP:
+                sweep()
+        finally:
+            daemon.stop()
+
+
+@contextlib.contextmanager
+def held(mark, wait=True):
+    """The lock of a mark, from now to the end of this block or process; BlockingIOError when somebody has it and we do not
+    wait. A second run of one checkout waits for the first."""
+    with open(LOCKS / mark, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
-        if not KEEP:
-            sweep()
-    finally:
-        daemon.stop()
+
+
+def left(name):
+    """True when what has this name is a test's, and nobody tests there any more: ours before we began, or of a run that was
+    killed."""
+    mark = name[:len(MARK)]
+    if not name.startswith(FAMILY) or mark == MARK:
+        return mark == MARK
+    try:
+        with held(mark, wait=False):
+            return True
+    except BlockingIOError:
+        return False
 
 
 @contextlib.contextmanager
@@ -191,10 +217,10 @@ def ensure_base(name, say):
 
 
 def marked(*what):
-    """Names of containers, volumes or networks that carry our mark."""
-    listed = docker(*what, "--filter", "label=com.docker.compose.project", "--format",
-                    '{{.Label "com.docker.compose.project"}} {{.' + ("Name" if what[0] != "ps" else "ID") + "}}")
-    return [line.split()[1] for line in listed.splitlines() if line.startswith(MARK)]
+    """Names of containers, volumes or networks that a test left."""
+    listed = docker(*what, "--format", '{{.Label "com.docker.compose.project"}}{{.Label "com.docker.stack.namespace"}} {{.' +
+                    ("Name" if what[0] != "ps" else "ID") + "}}")
+    return [words[1] for words in map(str.split, listed.splitlines()) if len(words) == 2 and left(words[0])]
 
 
 def sweep():
@@ -205,9 +231,10 @@ def sweep():
         names = marked(*kind)
         if names:
             docker(*remove, *names, check=False)
-    for image in docker("images", "--filter", f"reference=tildel/*:{MARK}*", "--format",
+    for image in docker("images", "--filter", f"reference=tildel/*:{FAMILY}*", "--format",
                         "{{.Repository}}:{{.Tag}}").split():
-        docker("rmi", "--no-prune", image, check=False)
+        if left(image.split(":")[1]):
+            docker("rmi", "--no-prune", image, check=False)
     for line in pathlib.Path("/proc/mounts").read_text().splitlines():
         if str(FOLDER) in line.split()[1]:
             run("umount", line.split()[1], check=False)
@@ -216,14 +243,27 @@ def sweep():
     prune()
 
 
+def swarm():
+    """The mark of the test that made this machine a swarm; "" when it is in none, None when it is in somebody's."""
+    if docker("info", "-f", "{{.Swarm.LocalNodeState}}") == "inactive":
+        return ""
+    code, mark = run("docker", "node", "inspect", "self", "-f", f'{{{{index .Spec.Labels "{SWARM_LABEL}"}}}}', check=False)
+    return mark.strip() or None if code == 0 else None
+
+
+def make_swarm():
+    """Of this machine alone."""
+    docker("swarm", "init", "--advertise-addr", "127.0.0.1")
+    docker("node", "update", "--label-add", f"{SWARM_LABEL}={MARK}", docker("node", "ls", "-q"))
+
+
 def leave_swarm():
-    """Only ours."""
-    if SWARM.exists():
+    """One that a test left."""
+    mark = swarm()
+    if mark and left(mark):
         for name in docker("stack", "ls", "--format", "{{.Name}}", check=False).split():
-            if name.startswith(MARK):
-                docker("stack", "rm", name, check=False)
+            docker("stack", "rm", name, check=False)
         docker("swarm", "leave", "--force", check=False)
-        SWARM.unlink()
 
 
 def prune():
