@@ -2,6 +2,7 @@
 new keys, a witness that moves to another machine; and the way back to the version before."""
 
 import os
+import pathlib
 import shutil
 
 import pytest
@@ -41,6 +42,18 @@ def test_a_backup_taken_under_load_stands_the_drill(house):
     house.prove(running)
     code, told = deploy(house, "restore", "--check", path)
     assert code == 0 and "is good" in told, told
+
+
+def test_what_a_killed_drill_left_is_told_by_the_next_and_goes_as_it_says(house):
+    name = f"{house.project}-check-{2**22 + 1}"  # no process has this number
+    folder = pathlib.Path(f"/var/tmp/{name}-aBcDeF")
+    folder.mkdir()
+    containers.docker("volume", "create", "--label", f"com.docker.compose.project={name}", f"{name}_data")
+    code, told = deploy(house, "restore", "--check", house.folder / "backup-under-load.tar")
+    assert code == 0, told
+    said, = (line for line in told.splitlines() if "an earlier drill was killed" in line)
+    containers.run("sh", "-c", said.partition("remove it: ")[2], cwd=house.folder, env=house.environment())
+    assert not folder.exists() and containers.docker("volume", "ls", "-q", "--filter", f"name={name}") == ""
 
 
 def test_a_damaged_backup_is_told_and_nothing_is_touched(house):
