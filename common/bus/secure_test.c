@@ -1,15 +1,19 @@
-// Server sockets: who gets in, who does not, and what is proven about who did. All within one thread.
+// Server sockets: who gets in, who does not, and what is proven about who did. All within one thread, but for a server that
+// is slow.
 #include "bus/secure.h"
 
 #include "clock/clock.h"
 #include "limits/limits.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -144,6 +148,40 @@ static void the_self_test_passes_on_a_socket_that_is_guarded(void **state)
     struct world *world = *state;
 
     secure_self_test(world->secure, world->endpoint, world->server.public_key);  // when, then: it comes back
+}
+
+// A server on a busy machine: takes connections and is silent, then serves.
+struct slow {
+    struct world *world;
+    struct sockaddr_un place;
+    int silent;
+};
+
+static void *serve_late(void *argument)
+{
+    struct slow *slow = argument;
+
+    zclock_sleep(LIMIT_HANDSHAKE_MS + LIMIT_HANDSHAKE_MS / 2);
+    close(slow->silent);
+    assert_int_equal(0, zsock_bind(slow->world->router, "ipc://%s", slow->place.sun_path));
+    return NULL;
+}
+
+static void the_self_test_waits_for_a_server_that_is_slow(void **state)
+{
+    struct slow slow = {*state, {AF_UNIX, ""}, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};  // given
+    char endpoint[128];
+    pthread_t thread;
+    snprintf(slow.place.sun_path, sizeof slow.place.sun_path, "%s/slow", slow.world->folder);
+    snprintf(endpoint, sizeof endpoint, "ipc://%s", slow.place.sun_path);
+    assert_int_equal(0, bind(slow.silent, (struct sockaddr *)&slow.place, sizeof slow.place));
+    assert_int_equal(0, listen(slow.silent, 8));
+    assert_int_equal(0, pthread_create(&thread, NULL, serve_late, &slow));
+
+    secure_self_test(slow.world->secure, endpoint,
+                     slow.world->server.public_key);  // when, then: it comes back
+
+    assert_int_equal(0, pthread_join(thread, NULL));
 }
 
 static void a_registered_key_is_heard_and_proven(void **state)
@@ -386,6 +424,7 @@ int main(void)
         IN_FOLDER(the_self_test_finds_a_server_that_lets_everyone_in),
         IN_FOLDER(the_self_test_does_not_take_silence_for_a_refusal),
         A_TEST(the_self_test_passes_on_a_socket_that_is_guarded),
+        A_TEST(the_self_test_waits_for_a_server_that_is_slow),
         A_TEST(a_registered_key_is_heard_and_proven),
         A_TEST(an_unknown_key_is_not_heard),
         A_TEST(a_registered_key_without_the_right_to_connect_is_not_heard),

@@ -807,7 +807,7 @@ def counted(process, outstanding):
         home.stack.under = {process: ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]}
         if process != "intake":
             home.stop(process)
-            start_patiently(home, process)
+            home.start(process)
         home.open_call()
         home.drafts(COUNTED)
         home.quiet()
@@ -820,17 +820,6 @@ def counted(process, outstanding):
         shutil.copy(dump, house.FOLDER / f"callgrind-{process}-{outstanding}")
         prove(home)
         return int(re.search(r"^(?:totals|summary): (\d+)", dump.read_text(), re.MULTILINE).group(1))
-
-
-def start_patiently(home, process):
-    """Under valgrind the event log may be too slow for its own self-test on a busy machine: then again."""
-    for _ in range(5):
-        try:
-            home.start(process)
-            return
-        except stack.Fault as fault:
-            said = fault
-    raise said
 
 
 def control(pid, what):
