@@ -47,6 +47,7 @@ struct db {
     const struct sql *const *const *statements;
     const struct migration *const *migrations;  // NULL: the schema's steps are not looked at
     char sqlstate[6];
+    bool full;  // see db_full
     uint64_t errors[DB_ERROR_CLASSES];
     bool warned;  // the server warned since this was last cleared
     bool busy;    // rows are coming: see db_each

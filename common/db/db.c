@@ -53,6 +53,17 @@ static bool heals_by_itself(const char *sqlstate)
     return false;
 }
 
+// Class 53 without lack of memory and limits of a statement, which may be one statement's own fault.
+static bool means_full(const char *sqlstate)
+{
+    return strcmp(sqlstate, "53100") == 0 || strcmp(sqlstate, "53300") == 0;
+}
+
+bool db_full(const db_t *db)
+{
+    return db->full;
+}
+
 bool db_connected(const db_t *db)
 {
     return db->connection != NULL && PQstatus(db->connection) == CONNECTION_OK;
@@ -98,6 +109,7 @@ status_t db_failed(struct message *message, const char *what, const PGresult *re
     // The server's message without its details: those quote values, and reasons are read by many.
     text = first_line(message->arena, text != NULL ? text : PQerrorMessage(db->connection));
     db_keep_sqlstate(db, sqlstate != NULL ? sqlstate : lost ? "08006" : "XX000");
+    db->full = db->full || means_full(db->sqlstate);
     if (lost)
         db_disconnect(db);
     return fail(message, lost || heals_by_itself(db->sqlstate) ? RETRY : POISON,

@@ -200,6 +200,10 @@ status_t db_migrate(struct message *message, const char *login, const struct mig
 // Text of the last server error's SQLSTATE ("" when none), for metrics.
 const char *db_sqlstate(const db_t *db);
 
+// Did anything fail since the last db_begin because the disk is full (53100) or no connection is left (53300)? That is
+// RETRY, and no fault of what was asked: all others fail the same way until somebody makes room.
+bool db_full(const db_t *db);
+
 // How often the database failed us, by the class of the SQLSTATE: its first two characters; 23505 (somebody was
 // faster) is a class of its own, and the last is "other". number is 0 to DB_ERROR_CLASSES - 1.
 #define DB_ERROR_CLASSES 15

@@ -544,6 +544,28 @@ static void each_sqlstate_has_its_outcome(void **state)
     }
 }
 
+static void a_full_database_is_told_from_what_fails_by_itself_until_the_next_transaction(void **state)
+{
+    struct message *message = *state;
+    static const struct {
+        const char *sqlstate;
+        bool full;
+    } faults[] = {{"53100", true}, {"53300", true}, {"53200", false}, {"53400", false}, {"40001", false}};
+
+    for (size_t i = 0; i < COUNT(faults); i++) {
+        struct message one = next(message), other = next(message);
+        assert_int_equal(OK, db_begin(&one));
+        assert_false(db_full(one.db));
+        assert_int_equal(OK,
+                         RUN(&one, fail_with, NULL, TEXT(faults[i].sqlstate)));  // when: told by what waits
+        assert_int_equal(RETRY, db_commit(&one));
+        db_rollback(&one);
+        assert_int_equal(faults[i].full, db_full(one.db));  // then
+        assert_int_equal(RETRY, RUN(&other, fail_with, NULL, TEXT("40001")));
+        assert_int_equal(faults[i].full, db_full(one.db));
+    }
+}
+
 static void a_row_that_someone_was_faster_with_is_retried_and_a_broken_rule_is_poison(void **state)
 {
     struct message *message = *state, again = next(message), broken = next(message);
@@ -1139,6 +1161,7 @@ int main(void)
         EACH(whoever_takes_a_row_and_asks_the_database_is_stopped),
         EACH(the_number_of_changed_rows_is_told),
         EACH(each_sqlstate_has_its_outcome),
+        EACH(a_full_database_is_told_from_what_fails_by_itself_until_the_next_transaction),
         EACH(errors_are_counted_by_their_class),
         EACH(a_row_that_someone_was_faster_with_is_retried_and_a_broken_rule_is_poison),
         EACH(what_was_rolled_back_never_was),

@@ -144,6 +144,7 @@ status_t db_begin(struct message *message)
     db_t *db = message->db;
 
     assert(db != NULL);
+    db->full = false;
     status_t status = listen_and_connect(message);
     if (status != OK)
         return status;

@@ -17,6 +17,7 @@
 
 #define READ_AGAIN_MS 5000  // a page that did not come is asked for again after this
 #define RETRY_MS      100   // an event that must be tried again, doubled with each try
+#define FULL_MS       1000  // the same, while the database is full
 #define STORE_MS      1000  // how often the cursor is stored while nothing concerns us
 #define ALARM_MS      60000
 #define SHORT_MS      10000  // the feed may lag behind pages that came another way, but not for as long as this
@@ -40,6 +41,7 @@ struct follow {
     int64_t read_ms;
     uint64_t failing;  // the position that could not be handled
     int tries;
+    bool full;         // at the last try the database was full
     int64_t again_ms;  // when it is tried again
 };
 
@@ -234,6 +236,7 @@ static status_t hear(struct loop *loop, Eventlog__V1__Entry *const entries[], si
         return OK;
     }
     db_rollback(&message);
+    loop->follow->full = db_full(loop->db);
     follow_lead(loop);  // what was parked in vain is forgotten; a commit of unknown outcome is found
     *ret_reason = loop_reason(loop, &message);
     return status;
@@ -301,9 +304,11 @@ static bool hear_alone(struct loop *loop, Eventlog__V1__Entry *entry)
         follow->failing = entry->position;
         follow->tries = 0;
     }
-    // What was lost with the connection, or to another process, is not this event's fault.
+    // What was lost with the connection, or to another process, or for want of room, is not this event's fault.
     if (status == RETRY && (!follow->loaded || !loop_same_connection(loop)))
         follow->again_ms = clock_stopwatch_ms() + RETRY_MS;
+    else if (status == RETRY && follow->full)
+        follow->again_ms = clock_stopwatch_ms() + FULL_MS;
     else if (status == POISON || ++follow->tries >= LIMIT_TRIES)
         return give_up(loop, entry, reason) == OK;
     else

@@ -29,6 +29,7 @@
 #define REFUSED_CREDIT               12
 #define POISON_CREDIT                13
 #define RETRY_CREDIT                 14
+#define FULL_CREDIT                  16
 #define CUT_CREDIT                   15  // the database's connection is cut, once
 #define ASKING_CREDIT                77
 #define DUE_TOTAL                    1000
@@ -64,6 +65,8 @@ static const struct sql sql_due = {
     .name = "due", .params = 1, .text = "SELECT id FROM counter WHERE total >= 1000 AND $1::bigint > at_us"};
 static const struct sql sql_cut = {
     .name = "cut", .params = 0, .text = "SELECT pg_terminate_backend(pg_backend_pid())"};
+static const struct sql sql_disk_full = {
+    .name = "disk_full", .params = 0, .text = "DO $$ BEGIN RAISE disk_full; END $$"};
 static const struct sql sql_number = {
     .name = "number",
     .params = 0,
@@ -108,13 +111,29 @@ static const struct sql sql_told = {
     .name = "told",
     .params = 1,
     .text = "SELECT count(*) FROM loop_answered WHERE position(convert_to($1, 'UTF8') IN body) > 0"};
-static const struct sql *const trial_statements[] = {
-    &sql_load_total, &sql_count,  &sql_hear_queue, &sql_view, &sql_due,          &sql_cut,
-    &sql_number,     &sql_tables, &sql_outbox,     &sql_age,  &sql_ask_now,      &sql_steal_cursor,
-    &sql_backdate,   &sql_drop,   &sql_digest,     &sql_told, &sql_free_streams, NULL};
+static const struct sql *const trial_statements[] = {&sql_load_total,
+                                                     &sql_count,
+                                                     &sql_disk_full,
+                                                     &sql_hear_queue,
+                                                     &sql_view,
+                                                     &sql_due,
+                                                     &sql_cut,
+                                                     &sql_number,
+                                                     &sql_tables,
+                                                     &sql_outbox,
+                                                     &sql_age,
+                                                     &sql_ask_now,
+                                                     &sql_steal_cursor,
+                                                     &sql_backdate,
+                                                     &sql_drop,
+                                                     &sql_digest,
+                                                     &sql_told,
+                                                     &sql_free_streams,
+                                                     NULL};
 
 static int cuts;     // how often the connection may still be cut
 static bool mended;  // what made counting 13 impossible has been mended
+static bool full;    // the database has no room for sixteen
 
 static void emit_counted(struct message *message, const char *id, uint32_t credit)
 {
@@ -203,6 +222,10 @@ static status_t on_queue(struct message *message, const void *body)
     const Bus__V1__Peers__Queue *event = body;
     if (event->waiting == POISON_CREDIT && !mended)
         return fail(message, POISON, "nobody can wait thirteen times");
+    if (event->waiting == RETRY_CREDIT && !mended)
+        return fail(message, RETRY, "not now");
+    if (event->waiting == FULL_CREDIT && full)
+        return RUN0(message, disk_full, NULL);
     emit_counted(message, event->service, event->waiting);
     return OK;
 }
@@ -427,7 +450,7 @@ static int setup(void **state)
     assert_true(loop_connected(loop));
     reply_count = ask_count = cuts = 0;
     later_ms = 0;
-    mended = false;
+    mended = full = false;
     the_log.count = 0;
     *state = loop;
     return 0;
@@ -1223,6 +1246,43 @@ static void a_poisoned_event_stops_only_its_own_case(void **state)
     assert_int_equal(20, number_of(loop, TOTAL));
 }
 
+// Later than anything is put off.
+static void feed_later(struct loop *loop, uint64_t from, uint64_t to)
+{
+    later_ms += 60000;
+    feed(loop, from, to);
+}
+
+static void an_event_that_never_comes_to_pass_is_parked(void **state)
+{
+    struct loop *loop = *state;
+    lead(loop);
+    log_event(loop, "other", "other/queue/x", "case", RETRY_CREDIT);  // given
+    for (int i = 1; i < LIMIT_TRIES; i++)
+        feed_later(loop, 1, 1);
+    assert_int_equal(0, number_of(loop, INCIDENTS));
+    feed_later(loop, 1, 1);                           // when: once more
+    assert_int_equal(1, number_of(loop, INCIDENTS));  // then
+}
+
+static void an_event_is_not_parked_for_want_of_room(void **state)
+{
+    struct loop *loop = *state;
+    lead(loop);
+    full = true;  // given
+    log_event(loop, "other", "other/queue/x", "case", FULL_CREDIT);
+    log_event(loop, "other", "other/queue/y", "another", 1);
+    for (int i = 0; i < 3 * LIMIT_TRIES; i++)
+        feed_later(loop, 1, 2);                       // when
+    assert_int_equal(0, number_of(loop, INCIDENTS));  // then
+    assert_int_equal(0, number_of(loop, POSITION));
+
+    full = false;  // when: there is room again
+    feed_later(loop, 1, 2);
+    assert_int_equal(2, number_of(loop, HEARD));  // then
+    assert_int_equal(FULL_CREDIT + 1, number_of(loop, TOTAL));
+}
+
 static struct work a_work_of(struct loop *loop, const char *subject, const void *body)
 {
     struct work work = a_work(loop, an_id(loop), BUS__V1__ACTOR__ROLE__OPERATOR, body);
@@ -1699,6 +1759,8 @@ int main(void)
         TEST(only_the_leader_hears),
         TEST(two_that_believe_to_lead_hear_once),
         TEST(a_poisoned_event_stops_only_its_own_case),
+        TEST(an_event_that_never_comes_to_pass_is_parked),
+        TEST(an_event_is_not_parked_for_want_of_room),
         TEST(only_an_operator_redrives_and_only_what_stands_still),
         TEST(what_one_person_proposes_and_another_confirms_is_skipped),
         TEST(only_what_failed_is_skipped_and_the_rest_is_tried),
