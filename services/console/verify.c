@@ -311,11 +311,13 @@ static bool is_folder(const char *path)
 
 int run_verify(struct console *console)
 {
-    const char *since = option_text(console, "since");
+    const char *since = option_text(console, "since"), *state = option_text(console, "state");
     const Eventlog__V1__Head *head;
     struct tree before = {0};
 
-    if (console->n_arguments == 1 && (since != NULL || option_text(console, "state") != NULL))
+    if (state == NULL && option_text(console, "again") != NULL)
+        return fault(EXIT_USAGE, "--again drops what an earlier --state PREFIX has left; say which PREFIX");
+    if (console->n_arguments == 1 && (since != NULL || state != NULL))
         return fault(EXIT_USAGE,
                      "--since and --state are for the live log: a package or an export is always checked "
                      "whole, and has no state");
@@ -329,5 +331,5 @@ int run_verify(struct console *console)
     verification_t *at = verification_new(console, head, &before);
     code = verify_to(console, at, head);
     verification_destroy(&at);
-    return code == EXIT_DONE && option_text(console, "state") != NULL ? verify_state(console) : code;
+    return code == EXIT_DONE && state != NULL ? verify_state(console) : code;
 }

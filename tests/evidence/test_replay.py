@@ -108,6 +108,7 @@ def test_verify_sees_that_state_and_events_say_the_same(undisturbed, scratch):
     assert "equal: the tables of 6 services" in console.well(undisturbed, *words, "--again")
     console.refused(undisturbed, 2, "--state must be 1..30 of", "verify", "--state", "No Such")
     console.refused(undisturbed, 2, "--since and --state are for the live log", "verify", "some.tar", "--state", "x")
+    console.refused(undisturbed, 2, "--again drops what an earlier --state PREFIX has left", "verify", "--again")
 
 
 def test_a_row_and_a_value_that_differ_are_told_with_their_events(undisturbed, scratch):
