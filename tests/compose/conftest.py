@@ -65,7 +65,7 @@ def house(docker):
             made.down()
 
 
-ORDER = ["test_images", "test_mistakes", "test_disturbed", "test_call", "test_keeping", "test_outside_postgres",
+ORDER = ["test_left", "test_images", "test_mistakes", "test_disturbed", "test_call", "test_keeping", "test_outside_postgres",
          "test_bases", "test_swarm"]
 
 

@@ -37,7 +37,8 @@ CALM = {"HEALTH_INTERVAL": "60s"}  # tests ask themselves who is well; Docker's 
 DAEMON_S = 60
 READY_S = 60
 LANE = os.environ.get("LANE")        # the name of this lane; none where tests run by themselves
-KEEP = bool(os.environ.get("KEEP"))  # for who works on these tests: houses stay up, and are used again as they are
+KEEP = bool(os.environ.get("KEEP"))  # for who works on these tests: houses stay up, and are used again as they are, until
+                                     # another checkout tests here
 
 
 class Missing(Exception):

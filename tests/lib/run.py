@@ -109,7 +109,7 @@ def journeys(words, url):
 # The tests of containers, in lanes side by side: most of a house's time is waiting, so they fit on two processors.
 LANES = {"night": ["test_images", "test_mistakes", "test_disturbed", "test_outside_postgres", "test_bases"],
          "years": ["test_call", "test_keeping"],
-         "swarm": ["test_swarm"]}
+         "swarm": ["test_left", "test_swarm"]}
 
 
 def in_containers(words):
