@@ -1,15 +1,13 @@
 // ids: finding an id that is there twice.
 #include "ids.h"
 
-#include "env/env.h"
+#include "scratch.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define KEPT  65536
 #define FILES 256
@@ -54,20 +52,10 @@ void ids_destroy(ids_t **ids_p)
 
 // ------------------------------------------------------------------------------------------------------------- on disk
 
-static FILE *open_file(void)
-{
-    int fd = open(env_or("TMPDIR", "/tmp"), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    FILE *file = fd >= 0 ? fdopen(fd, "w+") : NULL;
-
-    if (fd >= 0 && file == NULL)
-        close(fd);
-    return file;
-}
-
 static bool open_files(ids_t *ids)
 {
     for (size_t i = 0; i < FILES; i++)
-        if ((ids->files[i] = open_file()) == NULL)
+        if ((ids->files[i] = scratch_file()) == NULL)
             return false;
     return true;
 }

@@ -2,6 +2,7 @@
 #include "package.h"
 
 #include "limits/limits.h"
+#include "sums.h"
 #include "values/values.h"
 
 #include <archive.h>
@@ -21,14 +22,19 @@ struct package {
     int file;
     struct archive *archive;
     int64_t made_at_us;
-    FILE *sums;
-    char *sums_text;
-    size_t sums_size;
+    sums_t *sums;
 };
 
 static bool wrong(arena_t *ground, const char **ret_why, const char *what, const char *path, const char *why)
 {
     *ret_why = arena_printf(ground, "%s cannot be %s: %s", path, what, why);
+    return false;
+}
+
+static bool no_sums(package_t *package, const char **ret_why)
+{
+    *ret_why = arena_printf(package->ground, "the hashes of %s cannot be kept in TMPDIR or /tmp: %s",
+                            package->path, strerror(errno));
     return false;
 }
 
@@ -47,9 +53,14 @@ package_t *package_new(arena_t *ground, const char *path, int64_t made_at_us, co
         wrong(ground, ret_why, "made", path, strerror(errno));
         return NULL;
     }
+    package->sums = sums_new();
+    if (package->sums == NULL) {
+        no_sums(package, ret_why);
+        package_destroy(&package);
+        return NULL;
+    }
     package->archive = archive_write_new();
-    package->sums = open_memstream(&package->sums_text, &package->sums_size);
-    assert(package->archive != NULL && package->sums != NULL);
+    assert(package->archive != NULL);
     archive_write_set_format_pax_restricted(package->archive);
     if (archive_write_open_fd(package->archive, package->file) == ARCHIVE_OK)
         return package;
@@ -58,7 +69,15 @@ package_t *package_new(arena_t *ground, const char *path, int64_t made_at_us, co
     return NULL;
 }
 
-static bool add(package_t *package, const char *name, const void *bytes, size_t size, const char **ret_why)
+static bool not_written(package_t *package, const char **ret_why)
+{
+    const char *why = archive_error_string(package->archive);
+
+    return wrong(package->ground, ret_why, "written", package->path,
+                 why != NULL ? why : "its bytes were not taken");
+}
+
+static bool begin_member(package_t *package, const char *name, size_t size, const char **ret_why)
 {
     struct archive_entry *entry = archive_entry_new();
 
@@ -67,26 +86,41 @@ static bool add(package_t *package, const char *name, const void *bytes, size_t 
     archive_entry_set_filetype(entry, AE_IFREG);
     archive_entry_set_perm(entry, 0644);
     archive_entry_set_mtime(entry, (time_t)(package->made_at_us / 1000000), 0);
-    bool well = archive_write_header(package->archive, entry) == ARCHIVE_OK &&
-                archive_write_data(package->archive, bytes, size) == (la_ssize_t)size &&
-                archive_write_finish_entry(package->archive) == ARCHIVE_OK;
+    bool well = archive_write_header(package->archive, entry) == ARCHIVE_OK;
     archive_entry_free(entry);
-    return well ||
-           wrong(package->ground, ret_why, "written", package->path,
-                 archive_error_string(package->archive) != NULL ? archive_error_string(package->archive)
-                                                                : "its bytes were not taken");
+    return well || not_written(package, ret_why);
+}
+
+static bool put(package_t *package, const void *bytes, size_t size, const char **ret_why)
+{
+    return archive_write_data(package->archive, bytes, size) == (la_ssize_t)size ||
+           not_written(package, ret_why);
+}
+
+static bool end_member(package_t *package, const char **ret_why)
+{
+    return archive_write_finish_entry(package->archive) == ARCHIVE_OK || not_written(package, ret_why);
 }
 
 bool package_add(package_t *package, const char *name, const void *bytes, size_t size, const char **ret_why)
 {
-    uint8_t digest[32];
-    char text[65];
+    if (!sums_add(package->sums, name, bytes, size))
+        return no_sums(package, ret_why);
+    return begin_member(package, name, size, ret_why) && put(package, bytes, size, ret_why) &&
+           end_member(package, ret_why);
+}
 
-    sha256(bytes, size, digest);
-    for (size_t i = 0; i < sizeof digest; i++)
-        snprintf(text + 2 * i, 3, "%02x", digest[i]);
-    fprintf(package->sums, "%s  %s\n", text, name);
-    return add(package, name, bytes, size, ret_why);
+static bool add_sums(package_t *package, const char **ret_why)
+{
+    char piece[4096];
+    size_t size;
+
+    if (!sums_end(package->sums, &size))
+        return no_sums(package, ret_why);
+    bool well = begin_member(package, "SHA256SUMS", size, ret_why);
+    for (size_t n; well && (n = sums_take(package->sums, piece, sizeof piece)) > 0;)
+        well = put(package, piece, n, ret_why);
+    return well && end_member(package, ret_why);
 }
 
 static bool sync_folder(const char *path)
@@ -103,8 +137,7 @@ static bool sync_folder(const char *path)
 
 bool package_finish(package_t *package, const char **ret_why)
 {
-    fflush(package->sums);
-    if (!add(package, "SHA256SUMS", package->sums_text, package->sums_size, ret_why))
+    if (!add_sums(package, ret_why))
         return false;
     if (archive_write_close(package->archive) != ARCHIVE_OK)
         return wrong(package->ground, ret_why, "written", package->path,
@@ -127,9 +160,7 @@ void package_destroy(package_t **package_p)
     // Freeing closes the archive first, which writes its end into a file that is gone at once.
     if (package->archive != NULL)
         archive_write_free(package->archive);
-    if (package->sums != NULL)
-        fclose(package->sums);
-    free(package->sums_text);
+    sums_destroy(&package->sums);
     if (package->file >= 0) {
         close(package->file);
         unlink(package->part);

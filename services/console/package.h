@@ -1,5 +1,5 @@
 // package: the auditor's package, written and read as FORMAT.md says: one tar archive, streamed through libarchive,
-// which keeps nothing but the member in hand.
+// which keeps nothing but the member in hand; the hashes of those before it stand in a temporary file (see sums.h).
 #pragma once
 
 #include "walk.h"
@@ -59,7 +59,7 @@ struct package_facts {
     uint64_t members, bytes;
 };
 
-// A member: its name, and its bytes until the next one.
+// A member: its name, and its bytes until the next one. SHA256SUMS alone comes in pieces.
 typedef int member_f(void *context, struct console *console, const char *name, const uint8_t *bytes,
                      size_t size);
 

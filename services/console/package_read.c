@@ -10,16 +10,20 @@
 #include "values/values.h"
 #include "receipt.h"
 #include "selection.h"
+#include "sums.h"
 #include "versions.h"
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MEMBER_BYTES (64 * 1024 * 1024)
+#define PIECE_BYTES  (64 * 1024)
+#define SUMS         "SHA256SUMS"
 #define RECORD_HEAD  9   // kind and position
 #define ENTRY_HEAD   20  // appended, epoch, size
 
@@ -44,6 +48,20 @@ static int read_member(struct archive *archive, struct archive_entry *entry, con
     return fault(EXIT_REFUSED, "%s ends within %s", path, name);
 }
 
+// The list of hashes comes in pieces: there may be millions.
+static int read_sums(struct console *console, struct archive *archive, const char *path, member_f *visit,
+                     void *context)
+{
+    uint8_t piece[PIECE_BYTES];
+    la_ssize_t size;
+    int code = EXIT_DONE;
+
+    while (code == EXIT_DONE && (size = archive_read_data(archive, piece, sizeof piece)) != 0)
+        code = size > 0 ? visit(context, console, SUMS, piece, (size_t)size)
+                        : fault(EXIT_REFUSED, "%s ends within %s", path, SUMS);
+    return code;
+}
+
 static int read_members(struct console *console, struct archive *archive, const char *path, member_f *visit,
                         void *context)
 {
@@ -61,11 +79,15 @@ static int read_members(struct console *console, struct archive *archive, const 
         if (finished)
             return fault(EXIT_DIFFERENT, "%s: %s comes after SHA256SUMS", path,
                          archive_entry_pathname(entry));
+        finished = archive_entry_pathname(entry) != NULL && strcmp(archive_entry_pathname(entry), SUMS) == 0;
+        if (finished) {
+            code = read_sums(console, archive, path, visit, context);
+            continue;
+        }
         code = read_member(archive, entry, path, &bytes, &size);
         if (code != EXIT_DONE)
             break;
         const char *name = arena_text(console->arena, archive_entry_pathname(entry));
-        finished = strcmp(name, "SHA256SUMS") == 0;
         code = visit(context, console, name, bytes, size);
         free(bytes);
     }
@@ -171,9 +193,8 @@ struct checking {
     struct tree tree;
     versions_t *versions;
     uint64_t begun_late;  // the first event here whose stream begins before it; 0: there is none
-    FILE *sums;
-    char *sums_text;
-    size_t sums_size;
+    sums_t *sums;
+    bool sums_here;  // the package's own list has begun
     derive_t *derive;
     const char *checkpoint_root;
     uint64_t checkpoint_size;
@@ -376,30 +397,27 @@ static int check_manifest(struct checking *at, struct console *console, const ch
                        at->path);
 }
 
-static int check_sums(struct checking *at, const uint8_t *bytes, size_t size)
+static int sums_differ(struct checking *at, struct console *console)
 {
-    fflush(at->sums);
-    if (size == at->sums_size && memcmp(bytes, at->sums_text, size) == 0)
-        return EXIT_DONE;
-    const char *mine = at->sums_text, *theirs = (const char *)bytes;
-    size_t line = 0;
-    while (line < at->sums_size && line < size && mine[line] == theirs[line])
-        line++;
-    while (line > 0 && mine[line - 1] != '\n')
-        line--;
-    const char *name = line + 66 < at->sums_size ? mine + line + 66 : "its end";
-    return fault(EXIT_DIFFERENT, "%s: SHA256SUMS does not agree with %.*s", at->path,
-                 (int)strcspn(name, "\n"), name);
+    return fault(EXIT_DIFFERENT, "%s: %s does not agree with %s", at->path, SUMS,
+                 sums_name(at->sums, console->arena));
 }
 
-static void note_sum(struct checking *at, const char *name, const uint8_t *bytes, size_t size)
+static int no_sums(const struct checking *at)
 {
-    uint8_t digest[32];
+    return fault(EXIT_REFUSED, "the hashes of %s cannot be kept in TMPDIR or /tmp: %s", at->path,
+                 strerror(errno));
+}
 
-    sha256(bytes, size, digest);
-    for (size_t i = 0; i < sizeof digest; i++)
-        fprintf(at->sums, "%02x", digest[i]);
-    fprintf(at->sums, "  %s\n", name);
+// The next piece of the package's own list.
+static int check_sums(struct checking *at, struct console *console, const uint8_t *bytes, size_t size)
+{
+    size_t own;
+
+    if (!at->sums_here && !sums_end(at->sums, &own))
+        return no_sums(at);
+    at->sums_here = true;
+    return sums_agree(at->sums, bytes, size) ? EXIT_DONE : sums_differ(at, console);
 }
 
 // The texts say how a package is checked; they are not checked themselves but for their sums.
@@ -433,11 +451,12 @@ static int check_member(void *context, struct console *console, const char *name
 {
     struct checking *at = context;
 
-    at->facts->members++;
+    at->facts->members += !at->sums_here;
     at->facts->bytes += size;
-    if (strcmp(name, "SHA256SUMS") == 0)
-        return check_sums(at, bytes, size);
-    note_sum(at, name, bytes, size);
+    if (strcmp(name, SUMS) == 0)
+        return check_sums(at, console, bytes, size);
+    if (!sums_add(at->sums, name, bytes, size))
+        return no_sums(at);
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (strncmp(name, kinds[i].begins, strlen(kinds[i].begins)) != 0 || !ends_with(name, kinds[i].ends))
             continue;
@@ -537,6 +556,8 @@ static int check_end(struct checking *at, struct console *console)
     uint8_t root[TREE_HASH];
     char encoded[64];
 
+    if (!at->sums_here || !sums_ended(at->sums))
+        return sums_differ(at, console);
     if (at->log.count + at->witness.count > 0 && !at->facts->is_signed)
         return fault(EXIT_DIFFERENT,
                      "%s has no checkpoint, so nothing in it is signed by the key that was given", at->path);
@@ -568,8 +589,7 @@ static int check_end(struct checking *at, struct console *console)
 static void checking_end(struct checking *at)
 {
     derive_destroy(&at->derive);
-    fclose(at->sums);
-    free(at->sums_text);
+    sums_destroy(&at->sums);
     versions_destroy(&at->versions);
 }
 
@@ -594,11 +614,12 @@ int package_verify(struct console *console, const char *path, struct package_fac
     int unread = load_keys(console, &at);
     if (unread != EXIT_DONE)
         return unread;
+    at.sums = sums_new();
+    if (at.sums == NULL)
+        return no_sums(&at);
     at.versions = versions_new();
     *ret = (struct package_facts){.log_id = "", .root = "", .call_id = "", .case_id = ""};
     at.derive = derive_new(console);
-    at.sums = open_memstream(&at.sums_text, &at.sums_size);
-    assert(at.sums != NULL);
     int code = package_read(console, path, check_member, &at);
     if (code == EXIT_DONE)
         code = check_end(&at, console);

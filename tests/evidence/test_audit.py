@@ -102,6 +102,28 @@ def test_sha256sum_itself_agrees_with_the_sums(whole, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_list_of_sums_that_lacks_a_member_or_has_one_too_many_is_told(undisturbed, whole, tmp_path):
+    found = members(whole)
+    sums, last = found.pop("SHA256SUMS"), "manifest.json"
+    assert sums.endswith(f"  {last}\n".encode())
+    for text, where in ((sums[:sums[:-1].rindex(b"\n") + 1], last), (sums + sums[-80:], "its end"), (b"", next(iter(found)))):
+        with tarfile.open(tmp_path / "other.tar", "w") as archive:
+            for name, data in (*found.items(), ("SHA256SUMS", text)):
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+        done = ours(undisturbed, tmp_path / "other.tar")
+        assert done.returncode == 4 and f"SHA256SUMS does not agree with {where}" in done.stderr, done.stderr
+
+
+def test_without_room_for_the_hashes_there_is_no_package(undisturbed, whole, tmp_path):
+    env = {"TMPDIR": "/there/is/no/such/folder"}
+    for words in (("audit", "export", str(tmp_path / "none.tar")), ("verify", str(whole))):
+        done = console.run(undisturbed, *words, env=env)
+        assert done.returncode == 1 and "cannot be kept in TMPDIR or /tmp: No such file" in done.stderr, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_not_selected_is_not_told(undisturbed, tmp_path):
     case = undisturbed.stage.cases["stavanger"]
     console.well(undisturbed, "audit", "export", str(tmp_path / "case.tar"), "--case", case.id)
