@@ -66,6 +66,9 @@ def test_the_log_is_exported_as_the_readme_says_and_the_export_is_verified(house
     told = house.compose("run", "--rm", "-T", "--no-deps", "--entrypoint", "sh", "console", "-c",
                          "dd if=/dev/zero of=/tmp/room bs=1M count=300 2>/dev/null && ls -s /tmp/room")[1]
     assert "/tmp/room" in told, "a long log's ids have room on disk, beyond the memory of the container"
+    told = house.compose("run", "--rm", "-T", "--no-deps", "--entrypoint", "sh", "console", "-c",
+                         "tildel audit export /tmp/package.tar && tildel verify /tmp/package.tar")[1]
+    assert "verified:" in told, told
     assert containers.docker("volume", "ls", "-q").split() == before, "and nothing of it stays"
 
 
