@@ -41,7 +41,6 @@ struct follow {
     int64_t read_ms;
     uint64_t failing;  // the position that could not be handled
     int tries;
-    bool full;         // at the last try the database was full
     int64_t again_ms;  // when it is tried again
 };
 
@@ -236,7 +235,6 @@ static status_t hear(struct loop *loop, Eventlog__V1__Entry *const entries[], si
         return OK;
     }
     db_rollback(&message);
-    loop->follow->full = db_full(loop->db);
     follow_lead(loop);  // what was parked in vain is forgotten; a commit of unknown outcome is found
     *ret_reason = loop_reason(loop, &message);
     return status;
@@ -307,7 +305,7 @@ static bool hear_alone(struct loop *loop, Eventlog__V1__Entry *entry)
     // What was lost with the connection, or to another process, or for want of room, is not this event's fault.
     if (status == RETRY && (!follow->loaded || !loop_same_connection(loop)))
         follow->again_ms = clock_stopwatch_ms() + RETRY_MS;
-    else if (status == RETRY && follow->full)
+    else if (status == RETRY && db_full(loop->db))
         follow->again_ms = clock_stopwatch_ms() + FULL_MS;
     else if (status == POISON || ++follow->tries >= LIMIT_TRIES)
         return give_up(loop, entry, reason) == OK;

@@ -33,8 +33,7 @@ static bool wrong(arena_t *ground, const char **ret_why, const char *what, const
 
 static bool no_sums(package_t *package, const char **ret_why)
 {
-    *ret_why = arena_printf(package->ground, "the hashes of %s cannot be kept in TMPDIR or /tmp: %s",
-                            package->path, strerror(errno));
+    *ret_why = sums_fault(package->ground, package->path);
     return false;
 }
 
@@ -117,7 +116,7 @@ static bool add_sums(package_t *package, const char **ret_why)
 
     if (!sums_end(package->sums, &size))
         return no_sums(package, ret_why);
-    bool well = begin_member(package, "SHA256SUMS", size, ret_why);
+    bool well = begin_member(package, SUMS_MEMBER, size, ret_why);
     for (size_t n; well && (n = sums_take(package->sums, piece, sizeof piece)) > 0;)
         well = put(package, piece, n, ret_why);
     return well && end_member(package, ret_why);

@@ -23,7 +23,6 @@
 
 #define MEMBER_BYTES (64 * 1024 * 1024)
 #define PIECE_BYTES  (64 * 1024)
-#define SUMS         "SHA256SUMS"
 #define RECORD_HEAD  9   // kind and position
 #define ENTRY_HEAD   20  // appended, epoch, size
 
@@ -57,8 +56,8 @@ static int read_sums(struct console *console, struct archive *archive, const cha
     int code = EXIT_DONE;
 
     while (code == EXIT_DONE && (size = archive_read_data(archive, piece, sizeof piece)) != 0)
-        code = size > 0 ? visit(context, console, SUMS, piece, (size_t)size)
-                        : fault(EXIT_REFUSED, "%s ends within %s", path, SUMS);
+        code = size > 0 ? visit(context, console, SUMS_MEMBER, piece, (size_t)size)
+                        : fault(EXIT_REFUSED, "%s ends within %s", path, SUMS_MEMBER);
     return code;
 }
 
@@ -79,7 +78,8 @@ static int read_members(struct console *console, struct archive *archive, const 
         if (finished)
             return fault(EXIT_DIFFERENT, "%s: %s comes after SHA256SUMS", path,
                          archive_entry_pathname(entry));
-        finished = archive_entry_pathname(entry) != NULL && strcmp(archive_entry_pathname(entry), SUMS) == 0;
+        finished = archive_entry_pathname(entry) != NULL &&
+                   strcmp(archive_entry_pathname(entry), SUMS_MEMBER) == 0;
         if (finished) {
             code = read_sums(console, archive, path, visit, context);
             continue;
@@ -399,14 +399,13 @@ static int check_manifest(struct checking *at, struct console *console, const ch
 
 static int sums_differ(struct checking *at, struct console *console)
 {
-    return fault(EXIT_DIFFERENT, "%s: %s does not agree with %s", at->path, SUMS,
+    return fault(EXIT_DIFFERENT, "%s: %s does not agree with %s", at->path, SUMS_MEMBER,
                  sums_name(at->sums, console->arena));
 }
 
-static int no_sums(const struct checking *at)
+static int no_sums(const struct checking *at, struct console *console)
 {
-    return fault(EXIT_REFUSED, "the hashes of %s cannot be kept in TMPDIR or /tmp: %s", at->path,
-                 strerror(errno));
+    return fault(EXIT_REFUSED, "%s", sums_fault(console->arena, at->path));
 }
 
 // The next piece of the package's own list.
@@ -415,7 +414,7 @@ static int check_sums(struct checking *at, struct console *console, const uint8_
     size_t own;
 
     if (!at->sums_here && !sums_end(at->sums, &own))
-        return no_sums(at);
+        return no_sums(at, console);
     at->sums_here = true;
     return sums_agree(at->sums, bytes, size) ? EXIT_DONE : sums_differ(at, console);
 }
@@ -453,10 +452,10 @@ static int check_member(void *context, struct console *console, const char *name
 
     at->facts->members += !at->sums_here;
     at->facts->bytes += size;
-    if (strcmp(name, SUMS) == 0)
+    if (strcmp(name, SUMS_MEMBER) == 0)
         return check_sums(at, console, bytes, size);
     if (!sums_add(at->sums, name, bytes, size))
-        return no_sums(at);
+        return no_sums(at, console);
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (strncmp(name, kinds[i].begins, strlen(kinds[i].begins)) != 0 || !ends_with(name, kinds[i].ends))
             continue;
@@ -616,7 +615,7 @@ int package_verify(struct console *console, const char *path, struct package_fac
         return unread;
     at.sums = sums_new();
     if (at.sums == NULL)
-        return no_sums(&at);
+        return no_sums(&at, console);
     at.versions = versions_new();
     *ret = (struct package_facts){.log_id = "", .root = "", .call_id = "", .case_id = ""};
     at.derive = derive_new(console);

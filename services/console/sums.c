@@ -5,6 +5,8 @@
 #include "values/values.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,11 +22,12 @@ struct sums {
 sums_t *sums_new(void)
 {
     FILE *file = scratch_file();
-    sums_t *sums = file != NULL ? calloc(1, sizeof *sums) : NULL;
 
-    assert(file == NULL || sums != NULL);
-    if (sums != NULL)
-        sums->file = file;
+    if (file == NULL)
+        return NULL;
+    sums_t *sums = calloc(1, sizeof *sums);
+    assert(sums != NULL);
+    sums->file = file;
     return sums;
 }
 
@@ -43,9 +46,14 @@ bool sums_add(sums_t *sums, const char *name, const void *bytes, size_t size)
     char text[65];
 
     sha256(bytes, size, digest);
-    for (size_t i = 0; i < sizeof digest; i++)
-        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+    sodium_bin2hex(text, sizeof text, digest, sizeof digest);
     return fprintf(sums->file, "%s  %s\n", text, name) > 0;
+}
+
+const char *sums_fault(arena_t *arena, const char *path)
+{
+    return arena_printf(arena, "the hashes of %s cannot be kept in TMPDIR or /tmp: %s", path,
+                        strerror(errno));
 }
 
 bool sums_end(sums_t *sums, size_t *ret_size)

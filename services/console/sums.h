@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define SUMS_MEMBER "SHA256SUMS"  // what the package calls it
+
 typedef struct sums sums_t;
 
 // NULL with errno: no temporary file can be made.
@@ -16,6 +18,9 @@ void sums_destroy(sums_t **sums_p);
 
 // One more member. False with errno: the disk is full, for example.
 bool sums_add(sums_t *sums, const char *name, const void *bytes, size_t size);
+
+// The sentence for what has just failed with errno, for the package at path.
+const char *sums_fault(arena_t *arena, const char *path);
 
 // That was the last: what follows reads them from the beginning. False with errno.
 bool sums_end(sums_t *sums, size_t *ret_size);
